@@ -1,0 +1,1 @@
+"""Serinus: a gRPC model server for ONNX models."""

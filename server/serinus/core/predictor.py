@@ -1,0 +1,77 @@
+"""The one idea: a model is an asynchronous function from a request to a response, and so is every layer around one."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from serinus.core.version import ModelVersion
+
+Tensor = npt.NDArray[np.generic]
+Tensors = Mapping[str, Tensor]
+
+
+@dataclasses.dataclass(slots=True)
+class Request:
+    """One call to one model, decoded.
+
+    Attributes:
+        inputs: Tensor by input name; often a read-only view of the received bytes.
+        deadline: Event-loop time in seconds after which nobody waits for the answer.
+        arrived: Event-loop time in seconds at which the call was received.
+        model: The name that the caller wrote.
+        version: What the caller wrote: "" (let the server choose), "1.2.0", or an integer as text.
+        outputs: The outputs wanted, in the order wanted; () means all.
+        request_id: The caller's name for the call, echoed.
+        routing_key: Calls that share it are served by the same version; "" means `request_id`.
+        priority: 1 is the most urgent; 0 takes the model's default.
+        size_bytes: What the call occupies in memory while it is in flight.
+        rows: Length of the batch axis; 1 for a model without one. Set by validation.
+    """
+
+    inputs: Tensors
+    deadline: float
+    arrived: float = 0.0
+    model: str = ""
+    version: str = ""
+    outputs: tuple[str, ...] = ()
+    request_id: str = ""
+    routing_key: str = ""
+    priority: int = 0
+    size_bytes: int = 0
+    rows: int = 1
+
+
+@dataclasses.dataclass(slots=True)
+class Response:
+    """The answer to one call.
+
+    Attributes:
+        outputs: Tensor by output name, in the order that the request asked for.
+        answered_by: The version that answered.
+        queue_s: Seconds between admission and the start of the run.
+        compute_s: Seconds of the run that held these rows, shared with the other rows of its batch.
+        batch_rows: Rows in that run.
+        fallback: Whether another version than the chosen one answered.
+    """
+
+    outputs: Tensors
+    answered_by: ModelVersion
+    queue_s: float = 0.0
+    compute_s: float = 0.0
+    batch_rows: int = 1
+    fallback: bool = False
+
+
+class Predictor(Protocol):
+    """An asynchronous function from a request to a response: a model, or a layer around one."""
+
+    async def predict(self, request: Request, /) -> Response:
+        """Answer one call.
+
+        Raises:
+            ServerError: the call ends without an answer; see `core.errors`.
+        """
+        ...
