@@ -1,0 +1,1 @@
+"""The messages of Serinus by protocol version; generated from the .proto files beside them."""
