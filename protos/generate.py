@@ -12,7 +12,7 @@ import tempfile
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from grpc_tools import protoc
+from grpc_tools import protoc  # type: ignore[import-untyped]  # it ships no types
 
 SOURCE_ROOT = Path(__file__).resolve().parent
 PACKAGES = ("serinus_api", "open_inference")
