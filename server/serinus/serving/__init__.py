@@ -1,0 +1,1 @@
+"""The predict stack: one layer around a `Predictor` per file."""

@@ -1,0 +1,61 @@
+"""Decides how many rows run next, and why. Pure."""
+
+import dataclasses
+
+from serinus.telemetry.outcome import DispatchReason
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BatchPolicy:
+    """What an operator may say about batching; the defaults need no tuning.
+
+    Attributes:
+        max_rows: No run holds more rows; larger calls are split.
+        linger_s: How long a call may wait for company while a run slot is free. 0: never.
+        preferred_rows: Sizes worth waiting for while lingering, ascending.
+    """
+
+    max_rows: int = 256
+    linger_s: float = 0.0
+    preferred_rows: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Dispatch:
+    """Run at most `rows` rows now."""
+
+    rows: int
+    reason: DispatchReason
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Linger:
+    """Wait `seconds` for company."""
+
+    seconds: float
+
+
+def decide(
+    policy: BatchPolicy, *, waiting_rows: int, waited_s: float, best_rows: int, free_slots: int
+) -> Dispatch | Linger:
+    """What to do with `waiting_rows` rows, the oldest of which has waited `waited_s`, while a slot is free.
+
+    Work-conserving: without `linger_s` whatever waits runs at once. It is shared out over the free slots, because two
+    half batches side by side finish before one whole batch does.
+
+    Args:
+        policy: The operator's words.
+        waiting_rows: Rows that could share the next run.
+        waited_s: Seconds since the oldest of them came.
+        best_rows: Where rows a second stops improving, as far as the server has learned.
+        free_slots: Runs that could start now, at least 1.
+    """
+    limit = min(policy.max_rows, best_rows)
+    if waiting_rows >= limit:
+        return Dispatch(limit, DispatchReason.FULL)
+    if policy.linger_s > 0 and waited_s < policy.linger_s:
+        if reached := [rows for rows in policy.preferred_rows if rows <= waiting_rows]:
+            return Dispatch(reached[-1], DispatchReason.PREFERRED)
+        return Linger(policy.linger_s - waited_s)
+    share = -(-waiting_rows // free_slots)
+    return Dispatch(max(share, 1), DispatchReason.LINGER if policy.linger_s > 0 else DispatchReason.IDLE)
