@@ -111,7 +111,7 @@ class _Check:
 
     def rows_of(self, tensor: Tensor) -> int | None:
         """Check a tensor; return the length of its batch axis, or None if it has none."""
-        shape = tensor.shape
+        shape: tuple[int, ...] = tensor.shape
         if tensor.dtype != self.dtype:
             raise InvalidInput(
                 f"input {self.name!r}: expected {self._spec.dtype}, got {dtype_of(tensor)}",
