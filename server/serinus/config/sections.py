@@ -1,0 +1,196 @@
+"""The tables of the server's settings, each default with its reason."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from serinus.config.addresses import is_loopback, split_host_port
+from serinus.config.fields import MIB, HostPort, Names, Number, Section, Whole
+
+YEAR_S = 31_536_000
+
+
+class ListenSettings(Section):
+    """A place to listen."""
+
+    host_port: HostPort
+
+    @property
+    def host(self) -> str:
+        """The host, without the brackets of an IPv6 address."""
+        return split_host_port(self.host_port)[0]
+
+    @property
+    def port(self) -> int:
+        """The port; 0 stands for any free one."""
+        return split_host_port(self.host_port)[1]
+
+
+class GrpcSettings(ListenSettings):
+    """`[grpc]`: the prediction port.
+
+    Attributes:
+        host_port: Where to listen.
+        allow_insecure: Whether other machines may connect without TLS.
+        tls_cert: Certificate chain, PEM.
+        tls_key: Its private key, PEM.
+        tls_client_ca: Authorities, PEM, that must have signed a client's certificate; None asks clients for none.
+        max_message_mib: Longest message received or sent.
+        keepalive_time_s: Silence after which the server pings a connection.
+        keepalive_timeout_s: Longest wait for the answer to a ping.
+        keepalive_permit_without_calls: Whether idle connections are pinged, and may ping.
+        min_recv_ping_interval_s: Clients that ping more often are turned away.
+        max_connection_age_s: Connections are asked to end after this; 0 stands for never.
+        max_connection_age_jitter: The age is drawn once for each server from this share around it.
+        max_connection_age_grace_s: How long the calls of a connection that must end may go on.
+        max_connection_idle_s: Connections without a call end after this; 0 stands for never.
+        handshake_timeout_s: Connections that are not established by then are dropped.
+    """
+
+    host_port: HostPort = "127.0.0.1:8001"  # loopback: nobody else reaches a server that was not configured
+    allow_insecure: bool = False  # plaintext on a network must be somebody's decision
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+    max_message_mib: Whole = Field(
+        default=16, ge=1, le=2047
+    )  # a batch of photographs fits; memory is bounded before a call is
+    keepalive_time_s: Number = Field(
+        default=60, ge=1, le=YEAR_S
+    )  # notices a dead peer before load balancers do (350 s)
+    keepalive_timeout_s: Number = Field(default=20, ge=1, le=3600)  # a peer with a full uplink still answers
+    keepalive_permit_without_calls: bool = True  # clients with pooled, idle channels are not to be cut off
+    min_recv_ping_interval_s: Number = Field(default=10, ge=0.1, le=3600)  # the shortest that common clients are set to
+    max_connection_age_s: Number = Field(
+        default=1800, ge=0, le=YEAR_S
+    )  # clients find new servers, and leaks have an end
+    max_connection_age_jitter: Number = Field(
+        default=0.1, ge=0, le=0.9
+    )  # servers that start together do not cut together
+    max_connection_age_grace_s: Number = Field(default=120, ge=0, le=YEAR_S)  # twice the default budget of a call
+    max_connection_idle_s: Number = Field(default=900, ge=0, le=YEAR_S)  # forgotten connections give their memory back
+    handshake_timeout_s: Number = Field(default=20, ge=1, le=600)  # who dawdles longer is no client
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if self.tls_cert is None and self.tls_key is not None:
+            raise ValueError("tls_cert: expected a path, because tls_key is given; got nothing")
+        if self.tls_cert is not None and self.tls_key is None:
+            raise ValueError("tls_key: expected a path, because tls_cert is given; got nothing")
+        if self.tls_cert is None and self.tls_client_ca is not None:
+            raise ValueError("tls_cert: expected a path, because tls_client_ca is given; got nothing")
+        return self
+
+    @model_validator(mode="after")
+    def _strangers_need_tls(self) -> Self:
+        if not (is_loopback(self.host) or self.tls_cert or self.allow_insecure):
+            raise ValueError(
+                "host_port: expected a loopback address, or tls_cert and tls_key, or allow_insecure = true to let "
+                f"other machines connect without encryption; got {self.host_port!r}"
+            )
+        return self
+
+    @property
+    def max_message_bytes(self) -> int:
+        """Longest message in bytes."""
+        return self.max_message_mib * MIB
+
+
+class HttpSettings(ListenSettings):
+    """`[http]`: metrics and probes.
+
+    Attributes:
+        host_port: Where to listen.
+        allow_insecure: Whether other machines may connect; this port has no TLS.
+    """
+
+    host_port: HostPort = "127.0.0.1:8002"  # loopback, as for grpc
+    allow_insecure: bool = False  # metrics tell a stranger what is served and how much
+
+    @model_validator(mode="after")
+    def _strangers_need_a_decision(self) -> Self:
+        if not (is_loopback(self.host) or self.allow_insecure):
+            raise ValueError(
+                "host_port: expected a loopback address, or allow_insecure = true to let other machines connect "
+                f"without encryption; got {self.host_port!r}"
+            )
+        return self
+
+
+class ComputeSettings(Section):
+    """`[compute]`: what runs may use.
+
+    Attributes:
+        threads: Runs at once over all models; None stands for the CPU quota.
+        providers: Execution providers, most wanted first; one that is missing keeps the server from starting.
+    """
+
+    threads: Whole | None = Field(
+        default=None, ge=1, le=1024
+    )  # more than the quota only makes runs wait for each other
+    providers: Names = Field(default=("cpu",), min_length=1)  # on every machine
+
+    @model_validator(mode="after")
+    def _providers_are_distinct(self) -> Self:
+        if len(set(self.providers)) != len(self.providers):
+            raise ValueError(f"providers: expected each provider once, got {list(self.providers)}")
+        return self
+
+
+class LimitSettings(Section):
+    """`[limits]`: what callers may take.
+
+    Attributes:
+        max_bytes_in_flight_mib: Memory that accepted calls may occupy together.
+        default_budget_s: Deadline of a call that has none.
+        max_deadline_s: Longer deadlines are shortened to this.
+        max_inputs: Inputs of one call.
+        max_elements: Elements of one tensor.
+    """
+
+    max_bytes_in_flight_mib: Whole = Field(default=512, ge=1, le=1 << 20)  # 32 of the largest default messages
+    default_budget_s: Number = Field(default=60, gt=0, le=86_400)  # longer than any run that a caller forgot to bound
+    max_deadline_s: Number = Field(default=3600, gt=0, le=86_400)  # callers that say "a century" mean "I do not know"
+    max_inputs: Whole = Field(default=64, ge=1, le=65_536)  # no model known has more; each costs a caller two bytes
+    max_elements: Whole = Field(
+        default=1 << 30, ge=1, le=1 << 40
+    )  # a GiB of the smallest type; far below where products wrap
+
+    @model_validator(mode="after")
+    def _budget_fits_deadline(self) -> Self:
+        if self.default_budget_s > self.max_deadline_s:
+            raise ValueError(
+                f"default_budget_s: expected at most max_deadline_s = {self.max_deadline_s:g}, "
+                f"got {self.default_budget_s:g}"
+            )
+        return self
+
+    @property
+    def max_bytes_in_flight(self) -> int:
+        """The same memory in bytes."""
+        return self.max_bytes_in_flight_mib * MIB
+
+
+class DrainSettings(Section):
+    """`[drain]`: how the server goes away.
+
+    Attributes:
+        notice_s: Wait between "not serving" and closing the port, for load balancers to notice.
+        grace_s: Longest wait for the calls in flight after that.
+    """
+
+    notice_s: Number = Field(default=0, ge=0, le=3600)  # without a load balancer there is nobody to wait for
+    grace_s: Number = Field(default=30, ge=0, le=3600)  # what container platforms allow before they kill
+
+
+class LogSettings(Section):
+    """`[logs]`: what is written to standard error.
+
+    Attributes:
+        level: The least important line written.
+        format: For machines, or for a person at a terminal.
+    """
+
+    level: Literal["debug", "info", "warning", "error"] = "info"  # decisions, not requests
+    format: Literal["json", "console"] = "json"  # a server's log is read by programs first
