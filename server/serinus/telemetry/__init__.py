@@ -1,0 +1,1 @@
+"""Measuring and logging: what happened, how often, how long it took."""
