@@ -5,6 +5,7 @@ import re
 
 _LABEL = r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?"
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*", re.IGNORECASE | re.ASCII)
+_PORT = re.compile(r"\d{1,5}", re.ASCII)
 _LAST_PORT = 65535
 
 
@@ -27,7 +28,7 @@ def split_host_port(text: str) -> tuple[str, int]:
         ValueError: the text is something else.
     """
     host, colon, port = text.rpartition(":")
-    is_port = port.isascii() and port.isdigit() and int(port[:6]) <= _LAST_PORT
+    is_port = _PORT.fullmatch(port) is not None and int(port) <= _LAST_PORT
     if not colon or not is_port or not _is_host(host):
         raise ValueError(
             f"expected HOST:PORT with a port from 0 to {_LAST_PORT} and an IPv6 host in brackets, got {text[:64]!r}"

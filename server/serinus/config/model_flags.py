@@ -26,7 +26,11 @@ def parse_model_flag(text: str, *, cwd: Path) -> ModelSpec:
     except InvalidInput as error:
         raise ConfigError([f"--model: {error.message}"]) from error
     file = cwd / path
-    if not file.is_file():
-        given = "a folder" if file.is_dir() else "nothing"
-        raise ConfigError([f"--model {name}: expected an ONNX file at {str(file)!r}, got {given} there"])
+    try:
+        kind = "a folder" if file.is_dir() else "nothing"
+        is_file = file.is_file()
+    except OSError as error:
+        raise ConfigError([f"--model {name}: the path cannot be followed: {error.strerror}"]) from error
+    if not is_file:
+        raise ConfigError([f"--model {name}: expected an ONNX file at {str(file)!r}, got {kind} there"])
     return ModelSpec(name=name, versions={1: file})

@@ -56,9 +56,7 @@ class QueueSpec(Section):
         default_priority: What a call without a priority gets.
     """
 
-    max_calls: Whole = Field(
-        default=4096, ge=1, le=1 << 20
-    )  # a second of a fast model's work; memory has a bound of its own
+    max_calls: Whole = Field(default=4096, ge=1, le=(1 << 32) - 1)  # a second of a fast model's work
     timeout_s: Number | None = Field(default=None, gt=0, le=86_400)  # the deadline says it better, call by call
     allow_timeout_override: bool = True  # a caller knows best how long it waits
     priority_levels: Whole = Field(default=9, ge=1, le=65_535)  # few enough to tell apart
@@ -156,7 +154,7 @@ class ModelOptions(Section):
     intra_op_threads: Whole = Field(
         default=1, ge=1, le=1024
     )  # one thread a run wastes nothing; parallel runs use the cores
-    providers: Names | None = None
+    providers: Names | None = Field(default=None, min_length=1)
     reject_nonfinite: bool = False  # many models take NaN for "missing"
     max_batch_size: Whole | None = Field(default=None, ge=0, le=1 << 20)
     inputs: tuple[TensorDeclaration, ...] = ()
