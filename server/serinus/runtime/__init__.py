@@ -1,0 +1,1 @@
+"""Everything that knows onnxruntime: sessions, providers, threads, warm-up, cost measurement."""

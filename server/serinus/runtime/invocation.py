@@ -1,0 +1,87 @@
+"""Runs a session once with the program's tensors: the conversions that some element types need, and no others."""
+
+import ctypes
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import onnxruntime  # type: ignore[import-untyped]  # it ships no types
+
+from serinus.core.dtypes import DType
+from serinus.core.errors import InvalidInput, ModelRejected
+from serinus.core.predictor import Tensor, Tensors
+from serinus.core.signature import Signature
+from serinus.runtime.session import Session
+
+Invoke = Callable[[Session, Sequence[str], Tensors], Sequence[Tensor]]
+"""Outputs in the order of the names; raises InvalidInput, and whatever onnxruntime raises."""
+
+_BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16
+
+
+def choose_invocation(signature: Signature) -> Invoke:
+    """The cheapest way to run a model of this signature.
+
+    Raises:
+        ModelRejected: no way is known.
+    """
+    taken = {spec.dtype for spec in signature.inputs}
+    given = {spec.dtype for spec in signature.outputs}
+    if DType.BF16 in taken | given:
+        if DType.BYTES in taken | given:
+            raise ModelRejected("models that mix BF16 and BYTES are not served", reason="UNSUPPORTED_TYPE")
+        return with_ort_values
+    if DType.BYTES in taken | given:
+        return with_strings
+    return plainly
+
+
+def plainly(session: Session, names: Sequence[str], inputs: Tensors) -> Sequence[Tensor]:
+    """Arrays in, arrays out."""
+    return session.run(names, {name: array if array.flags.aligned else array.copy() for name, array in inputs.items()})
+
+
+def with_strings(session: Session, names: Sequence[str], inputs: Tensors) -> Sequence[Tensor]:
+    """The same for models that take or give text: `bytes` here, `str` there, UTF-8 between them."""
+    feed = {
+        name: _decoded(name, array) if array.dtype.hasobject else array if array.flags.aligned else array.copy()
+        for name, array in inputs.items()
+    }
+    return [_encoded(array) if array.dtype.hasobject else array for array in session.run(names, feed)]
+
+
+def with_ort_values(session: Session, names: Sequence[str], inputs: Tensors) -> Sequence[Tensor]:
+    """The same for models with BF16, which onnxruntime does not exchange as numpy arrays."""
+    feed = {name: _to_ort_value(array) for name, array in inputs.items()}
+    return [_from_ort_value(value) for value in session.run_with_ort_values(names, feed)]
+
+
+def _decoded(name: str, array: Tensor) -> Tensor:
+    texts = np.empty(array.size, np.object_)
+    try:
+        texts[:] = [str(element, "utf-8") for element in array.ravel().tolist()]
+    except UnicodeDecodeError as error:
+        raise InvalidInput(
+            f"input {name!r}: expected UTF-8 text, got other bytes", reason="INVALID_UTF8", field=name
+        ) from error
+    return texts.reshape(array.shape)
+
+
+def _encoded(array: Tensor) -> Tensor:
+    elements = np.empty(array.size, np.object_)
+    elements[:] = [text.encode() for text in array.ravel().tolist()]
+    return elements.reshape(array.shape)
+
+
+def _to_ort_value(array: Tensor) -> object:
+    array = np.require(array, requirements=["C", "A"])
+    if array.dtype == DType.BF16.numpy:
+        return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(array.view(np.uint16), _BFLOAT16)
+    return onnxruntime.OrtValue.ortvalue_from_numpy(array)
+
+
+def _from_ort_value(value: "onnxruntime.OrtValue") -> Tensor:
+    if value.element_type() != _BFLOAT16:
+        return value.numpy()  # type: ignore[no-any-return]  # onnxruntime ships no types
+    # Copied, because the memory goes away with the value.
+    content = ctypes.string_at(value.data_ptr(), value.tensor_size_in_bytes())
+    return np.frombuffer(content, DType.BF16.numpy).reshape(value.shape())

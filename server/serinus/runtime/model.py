@@ -1,0 +1,196 @@
+"""A model that is loaded and warm: the innermost predictor."""
+
+import functools
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from serinus.core.dtypes import DType
+from serinus.core.errors import BadModelOutput, ModelFailed, ServerError
+from serinus.core.predictor import Request, Response, Tensor, Tensors
+from serinus.core.signature import Signature
+from serinus.core.version import ModelVersion
+from serinus.runtime.costs import CostModel
+from serinus.runtime.invocation import choose_invocation
+from serinus.runtime.model_file import read_model_file
+from serinus.runtime.options import SessionOptions
+from serinus.runtime.pool import ComputePool
+from serinus.runtime.session import Session, open_session
+from serinus.runtime.signatures import declared_batch_axes, inferred_batch_axes, read_spec, with_batch_axes
+from serinus.runtime.warmup import WarmUp, warm_up
+
+QUICK_S = 200e-6  # twice a hop to a thread and back: below this the hop costs more than it frees
+
+ModelSource = Path
+"""Where a model's ONNX file lies; files with its weights lie in the same folder or below."""
+
+
+def load_model(identity: ModelVersion, source: ModelSource, options: SessionOptions, pool: ComputePool) -> "OnnxModel":
+    """Load, check and warm up a model. Blocks for as long as that takes: call it on a thread.
+
+    Args:
+        identity: Whose answers the model will give.
+        source: The model's file.
+        options: What the operator says about its sessions.
+        pool: Runs what is not quick.
+
+    Raises:
+        ModelRejected: the model cannot be served; the message names no folder.
+    """
+    file = read_model_file(source)
+    session = open_session(file, options)
+    read = functools.partial(read_spec, without_rank=file.without_rank)
+    signature = Signature(
+        inputs=(
+            *(read(declared, optional=False) for declared in session.get_inputs()),
+            *(read(declared, optional=True) for declared in session.get_overridable_initializers()),
+        ),
+        outputs=tuple(read(declared, optional=False) for declared in session.get_outputs()),
+    )
+    note = ""
+    if not options.batching:
+        note = "requests are not joined: batching is off"
+    elif options.batch_axes:
+        signature = declared_batch_axes(signature, options.batch_axes)
+    else:
+        signature, note = inferred_batch_axes(signature)
+    model = OnnxModel(identity, session, signature, options, pool, notes=(note,) if note else ())
+    model.warm_up()
+    return model
+
+
+class OnnxModel:
+    """A loaded model; a Predictor. Opened by `load_model`, closed by whoever loaded it.
+
+    Attributes:
+        identity: The version that answers carry.
+        signature: What the model takes and gives; without batch axes if rows were seen to disturb each other.
+        cost: What its runs cost, learned from all of them.
+        notes: What the operator should know, a sentence each, such as why requests are not joined.
+    """
+
+    def __init__(
+        self,
+        identity: ModelVersion,
+        session: Session,
+        signature: Signature,
+        options: SessionOptions,
+        pool: ComputePool,
+        *,
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        self.identity = identity
+        self.cost = CostModel()
+        self.notes = notes
+        self._session: Session | None = session
+        self._options = options
+        self._pool = pool
+        self._invoke = choose_invocation(signature)
+        self._adopt(signature)
+
+    def _adopt(self, signature: Signature) -> None:
+        self.signature = signature
+        self._names = list(signature.output_names)
+        self._row_axis = {spec.name: spec.batch_axis for spec in signature.outputs}
+        # Where a call chooses lengths, rows do not tell how long its run will be; then nothing runs on the event loop.
+        self._rows_tell_cost = all(
+            spec.dtype is not DType.BYTES
+            and all(isinstance(dim, int) or axis == spec.batch_axis for axis, dim in enumerate(spec.shape))
+            for spec in signature.inputs
+        )
+
+    def __repr__(self) -> str:
+        state = "closed" if self._session is None else f"{self.predicted_run_s(1):.3g} s a row"
+        return f"<OnnxModel {self.identity} [{state}]>"
+
+    def predicted_run_s(self, rows: int) -> float:
+        """Seconds that a run of `rows` will take; 0.0 while nothing is known."""
+        return self.cost.predict_s(rows)
+
+    def is_quick(self, rows: int) -> bool:
+        """Whether a run of `rows` is over sooner than another thread could take it on."""
+        return self._rows_tell_cost and 0.0 < self.cost.predict_s(rows) <= QUICK_S
+
+    async def predict(self, request: Request, /) -> Response:
+        """Answer one call: at once if that is quick, else on the pool."""
+        if self.is_quick(request.rows):
+            return self.run(request)
+        return await self._pool.run(functools.partial(self.run, request))
+
+    def run(self, request: Request, /) -> Response:
+        """Run on the calling thread; any number of threads may.
+
+        Raises:
+            InvalidInput: text is not UTF-8.
+            ModelFailed: the model raised.
+            BadModelOutput: the outputs do not have the rows that went in.
+        """
+        # The name keeps the session alive until this run is over, even if the model is closed meanwhile.
+        session = self._session
+        assert session is not None, "a run of a closed model: this is a bug"
+        names: Sequence[str] = request.outputs or self._names
+        rows = request.rows
+        started = time.perf_counter()
+        try:
+            values = self._invoke(session, names, request.inputs)
+        except ServerError:
+            raise
+        except Exception as error:  # onnxruntime's exceptions share no base class, and their text holds paths
+            if not rows and (empty := self._empty(names)) is not None:
+                return Response(empty, self.identity, batch_rows=0)
+            raise ModelFailed("the model failed while it ran") from error
+        seconds = time.perf_counter() - started
+        if len(values) != len(names):
+            raise BadModelOutput(f"the model gave {len(values)} outputs: expected {len(names)}")
+        outputs = dict(zip(names, values, strict=True))
+        for name, value in outputs.items():
+            axis = self._row_axis[name]
+            if axis is not None and (value.ndim <= axis or value.shape[axis] != rows):
+                raise BadModelOutput(
+                    f"the model gave the output {name!r} the shape {list(value.shape)}: expected {rows} rows on axis"
+                    f" {axis}",
+                    field=name,
+                )
+        if rows:
+            self.cost.observe(rows, seconds)
+        return Response(outputs, self.identity, compute_s=seconds, batch_rows=rows)
+
+    def _empty(self, names: Sequence[str]) -> Mapping[str, Tensor] | None:
+        """Outputs without rows, for models that cannot compute them; None if their shapes are not known."""
+        outputs: dict[str, Tensor] = {}
+        for name in names:
+            spec = self.signature.output[name]
+            shape = [0 if axis == spec.batch_axis else dim for axis, dim in enumerate(spec.shape)]
+            if spec.batch_axis is None or not all(isinstance(dim, int) for dim in shape):
+                return None
+            outputs[name] = np.empty([int(dim) for dim in shape], spec.dtype.numpy)
+        return outputs
+
+    def warm_up(self, max_rows: int = 2) -> WarmUp:
+        """Run invented inputs until costs are known, and stop joining requests if rows disturb each other.
+
+        Blocks for about `SessionOptions.warm_up_s`. A model that fails on invented inputs is served all the same.
+        """
+
+        def run(inputs: Tensors, rows: int) -> Tensors:
+            return self.run(Request(inputs, deadline=0.0, rows=rows)).outputs
+
+        report = warm_up(
+            self.signature,
+            run,
+            time.perf_counter,
+            sample_shapes=self._options.sample_shapes,
+            max_rows=max_rows,
+            budget_s=self._options.warm_up_s,
+        )
+        notes = [note for note in (report.problem, report.unjoinable) if note and note not in self.notes]
+        self.notes = (*self.notes, *notes)
+        if report.unjoinable:
+            self._adopt(with_batch_axes(self.signature, {}))
+        return report
+
+    def close(self) -> None:
+        """Let the session go; its memory is free when the last run is over. Nothing may be asked of the model then."""
+        self._session = None

@@ -1,0 +1,153 @@
+"""What a model file must be before onnxruntime sees it: whole, without foreign code, referring to nothing outside."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import onnx
+
+from serinus.core.errors import ModelRejected
+from serinus.runtime.external_data import Buffer, map_external_data
+
+_STANDARD_DOMAINS = frozenset(
+    {
+        "",
+        "ai.onnx",
+        "ai.onnx.ml",
+        "ai.onnx.preview.training",
+        "ai.onnx.training",
+        "com.microsoft",
+        "com.microsoft.dml",
+        "com.microsoft.experimental",
+        "com.microsoft.nchwc",
+        "com.ms.internal.nhwc",
+        "org.pytorch.aten",
+    }
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A model file that passed the checks.
+
+    Attributes:
+        name: The file's name, without its folder.
+        content: The very bytes that were checked.
+        external_data: Contents of the files that hold weights, by location as the model writes it.
+        ir_version: The file format's version.
+        opsets: Operator set version by domain.
+        without_rank: Inputs and outputs whose number of axes the file does not say.
+    """
+
+    name: str
+    content: bytes
+    external_data: Mapping[str, Buffer]
+    ir_version: int
+    opsets: Mapping[str, int]
+    without_rank: frozenset[str]
+
+
+def read_model_file(path: Path) -> ModelFile:
+    """Read and check the file at `path`.
+
+    Raises:
+        ModelRejected: the file cannot be served.
+    """
+    content = _read(path)
+    model = _parse(content, path.name)
+    _check_domains(model, path.name)
+    return ModelFile(
+        name=path.name,
+        content=content,
+        external_data=map_external_data(path.parent, _tensors(model)),
+        ir_version=model.ir_version,
+        opsets={"" if opset.domain == "ai.onnx" else opset.domain: opset.version for opset in model.opset_import},
+        without_rank=frozenset(
+            value.name
+            for value in (*model.graph.input, *model.graph.output)
+            if value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape")
+        ),
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ModelRejected(f"there is no model file {path.name!r}") from error
+    except OSError as error:
+        raise ModelRejected(f"the model file {path.name!r} cannot be read: {error.strerror}") from error
+    if not content:
+        raise ModelRejected(f"the model file {path.name!r} is empty")
+    return content
+
+
+def _parse(content: bytes, name: str) -> onnx.ModelProto:
+    try:
+        model = onnx.ModelProto.FromString(content)
+    except Exception as error:  # protobuf's own class is not this package's to import
+        raise ModelRejected(
+            f"the model file {name!r} of {len(content)} bytes is not an ONNX model, or is damaged"
+        ) from error
+    if model.ir_version < 1 or not model.HasField("graph") or not model.graph.output:
+        raise ModelRejected(f"the model file {name!r} holds no ONNX graph with an output")
+    return model
+
+
+def _check_domains(model: onnx.ModelProto, name: str) -> None:
+    """No code but onnxruntime's own: operators of other domains would need a library."""
+    known = _STANDARD_DOMAINS | {function.domain for function in model.functions}
+    for node in _nodes(model):
+        if node.domain not in known:
+            raise ModelRejected(
+                f"the model file {name!r} uses the operator {node.op_type[:64]!r} of the unknown domain"
+                f" {node.domain[:64]!r}; custom operators are not loaded",
+                reason="UNKNOWN_OPERATOR",
+            )
+
+
+def _graphs(model: onnx.ModelProto) -> Iterator[onnx.GraphProto]:
+    yield model.graph
+    for training in model.training_info:
+        yield training.initialization
+        yield training.algorithm
+
+
+def _nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    """All nodes, those of subgraphs and functions included."""
+    waiting = [node for graph in _graphs(model) for node in graph.node]
+    waiting.extend(node for function in model.functions for node in function.node)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting.extend(inner for graph in _subgraphs(node) for inner in graph.node)
+
+
+def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Whatever could refer to another file."""
+    for graph in _graphs(model):
+        yield from _initializers(graph)
+    for node in _nodes(model):
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            if attribute.HasField("sparse_tensor"):
+                yield from (attribute.sparse_tensor.values, attribute.sparse_tensor.indices)
+            for sparse in attribute.sparse_tensors:
+                yield from (sparse.values, sparse.indices)
+        for graph in _subgraphs(node):
+            yield from _initializers(graph)
+
+
+def _initializers(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
