@@ -32,6 +32,12 @@ def _split_commas(value: object) -> object:
     return value
 
 
+def _some_and_distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names or len(set(names)) != len(names):
+        raise ValueError(f"expected at least one provider, and each once, got {list(names)}")
+    return names
+
+
 def _model_name(name: str) -> str:
     try:
         return check_model_name(name)
@@ -41,6 +47,6 @@ def _model_name(name: str) -> str:
 
 Whole = Annotated[int, BeforeValidator(_refuse_bool)]
 Number = Annotated[float, BeforeValidator(_refuse_bool)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
+Providers = Annotated[tuple[str, ...], BeforeValidator(_split_commas), AfterValidator(_some_and_distinct)]
 HostPort = Annotated[str, AfterValidator(check_host_port)]
 ModelName = Annotated[str, AfterValidator(_model_name)]

@@ -113,7 +113,7 @@ def flag_layer(flags: Mapping[str, object]) -> Layer:
     for name, value in flags.items():
         if name == "models":
             assert isinstance(value, Sequence), "this is a bug: the flags' models are ModelSpecs"
-            values[name] = _named_once(value)
+            values |= {name: _named_once(value)} if value else {}
         elif value is not None:
             _put(values, name.split("."), value)
     return Layer(Origin.FLAG, values)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from serinus.config.fields import ModelName, Names, Number, Section, Whole
+from serinus.config.fields import ModelName, Number, Providers, Section, Whole
 from serinus.core.dtypes import DType
 from serinus.core.version import ModelVersion, Version
 
@@ -29,9 +29,7 @@ class BatchingSpec(Section):
 
     enabled: bool = True
     max_rows: Rows = 256  # past this no model measured gets faster per row, and one run holds its slot too long
-    linger_s: Number = Field(
-        default=0.0, ge=0, le=60
-    )  # while one run computes the next one fills: waiting only adds latency
+    linger_s: Number = Field(default=0.0, ge=0, le=60)  # the next run fills while one computes
     preferred_rows: tuple[Rows, ...] = ()  # none: the learned cost decides
 
     @model_validator(mode="after")
@@ -151,10 +149,8 @@ class ModelOptions(Section):
     queue: QueueSpec = QueueSpec()
     batch_axes: dict[str, Length] = Field(default_factory=dict)
     instances: Whole | None = Field(default=None, ge=1, le=1024)
-    intra_op_threads: Whole = Field(
-        default=1, ge=1, le=1024
-    )  # one thread a run wastes nothing; parallel runs use the cores
-    providers: Names | None = Field(default=None, min_length=1)
+    intra_op_threads: Whole = Field(default=1, ge=1, le=1024)  # parallel runs use the other cores
+    providers: Providers | None = None
     reject_nonfinite: bool = False  # many models take NaN for "missing"
     max_batch_size: Whole | None = Field(default=None, ge=0, le=1 << 20)
     inputs: tuple[TensorDeclaration, ...] = ()

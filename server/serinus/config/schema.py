@@ -1,6 +1,7 @@
 """What the tables of settings allow at a key, read from their annotations so that no message repeats a limit."""
 
 import enum
+import itertools
 import types
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 Key = tuple[str | int, ...]
+_OF_A_KEY = "[key]"  # pydantic's mark behind a key that is itself at fault
 
 
 def plain(annotation: Any) -> Any:
@@ -58,13 +60,15 @@ def _follow(root: type[BaseModel], key: Key) -> tuple[Any, tuple[Any, ...]]:
     """The annotation and the constraints at `key`; (None, ()) where nothing is."""
     annotation: Any = root
     metadata: tuple[Any, ...] = ()
-    for part in key:
+    for part, following in itertools.zip_longest(key, key[1:]):
+        if part == _OF_A_KEY:
+            continue
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             field = annotation.model_fields.get(str(part))
             annotation, metadata = _annotated(field) if field else (None, ())
-        elif get_origin(annotation) is dict and part != "[key]":
-            annotation, metadata = _unpack(get_args(annotation)[1])
-        elif get_origin(annotation) in {dict, tuple}:
+        elif get_origin(annotation) is dict:
+            annotation, metadata = _unpack(get_args(annotation)[0 if following == _OF_A_KEY else 1])
+        elif get_origin(annotation) is tuple:
             annotation, metadata = _unpack(get_args(annotation)[0])
         else:
             return None, ()

@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from serinus.config.addresses import is_loopback, split_host_port
-from serinus.config.fields import MIB, HostPort, Names, Number, Section, Whole
+from serinus.config.fields import MIB, HostPort, Number, Providers, Section, Whole
 
 YEAR_S = 31_536_000
 
@@ -53,21 +53,13 @@ class GrpcSettings(ListenSettings):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     tls_client_ca: Path | None = None
-    max_message_mib: Whole = Field(
-        default=16, ge=1, le=2047
-    )  # a batch of photographs fits; memory is bounded before a call is
-    keepalive_time_s: Number = Field(
-        default=60, ge=1, le=YEAR_S
-    )  # notices a dead peer before load balancers do (350 s)
+    max_message_mib: Whole = Field(default=16, ge=1, le=2047)  # a photograph fits, a mistake does not
+    keepalive_time_s: Number = Field(default=60, ge=1, le=YEAR_S)  # before load balancers forget (350 s)
     keepalive_timeout_s: Number = Field(default=20, ge=1, le=3600)  # a peer with a full uplink still answers
     keepalive_permit_without_calls: bool = True  # clients with pooled, idle channels are not to be cut off
     min_recv_ping_interval_s: Number = Field(default=10, ge=0.1, le=3600)  # the shortest that common clients are set to
-    max_connection_age_s: Number = Field(
-        default=1800, ge=0, le=YEAR_S
-    )  # clients find new servers, and leaks have an end
-    max_connection_age_jitter: Number = Field(
-        default=0.1, ge=0, le=0.9
-    )  # servers that start together do not cut together
+    max_connection_age_s: Number = Field(default=1800, ge=0, le=YEAR_S)  # clients find new servers, leaks end
+    max_connection_age_jitter: Number = Field(default=0.1, ge=0, le=0.9)  # no cut in step
     max_connection_age_grace_s: Number = Field(default=120, ge=0, le=YEAR_S)  # twice the default budget of a call
     max_connection_idle_s: Number = Field(default=900, ge=0, le=YEAR_S)  # forgotten connections give their memory back
     handshake_timeout_s: Number = Field(default=20, ge=1, le=600)  # who dawdles longer is no client
@@ -126,16 +118,8 @@ class ComputeSettings(Section):
         providers: Execution providers, most wanted first; one that is missing keeps the server from starting.
     """
 
-    threads: Whole | None = Field(
-        default=None, ge=1, le=1024
-    )  # more than the quota only makes runs wait for each other
-    providers: Names = Field(default=("cpu",), min_length=1)  # on every machine
-
-    @model_validator(mode="after")
-    def _providers_are_distinct(self) -> Self:
-        if len(set(self.providers)) != len(self.providers):
-            raise ValueError(f"providers: expected each provider once, got {list(self.providers)}")
-        return self
+    threads: Whole | None = Field(default=None, ge=1, le=1024)  # more would only wait for each other
+    providers: Providers = ("cpu",)  # on every machine
 
 
 class LimitSettings(Section):
@@ -152,10 +136,8 @@ class LimitSettings(Section):
     max_bytes_in_flight_mib: Whole = Field(default=512, ge=1, le=1 << 20)  # 32 of the largest default messages
     default_budget_s: Number = Field(default=60, gt=0, le=86_400)  # longer than any run that a caller forgot to bound
     max_deadline_s: Number = Field(default=3600, gt=0, le=86_400)  # callers that say "a century" mean "I do not know"
-    max_inputs: Whole = Field(default=64, ge=1, le=65_536)  # no model known has more; each costs a caller two bytes
-    max_elements: Whole = Field(
-        default=1 << 30, ge=1, le=1 << 40
-    )  # a GiB of the smallest type; far below where products wrap
+    max_inputs: Whole = Field(default=64, ge=1, le=65_536)  # no known model has more
+    max_elements: Whole = Field(default=1 << 30, ge=1, le=1 << 40)  # a GiB of the smallest type
 
     @model_validator(mode="after")
     def _budget_fits_deadline(self) -> Self:
