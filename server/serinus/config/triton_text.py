@@ -28,12 +28,18 @@ def parse_config_json(text: str) -> ModelConfig:
         InvalidInput: it is not the JSON of one.
     """
     try:
-        return json_format.Parse(text, ModelConfig(), max_recursion_depth=_DEEPEST_JSON)
+        return _parse_object(text)
     except (json_format.ParseError, RecursionError) as error:
         reason = _first_line(error)
         raise InvalidInput(
             f"config: expected the JSON of a model configuration: {reason}", reason="INVALID_CONFIG", field="config"
         ) from error
+
+
+def _parse_object(text: str) -> ModelConfig:
+    if not text.lstrip().startswith("{"):  # the parser would take an empty list for an empty message
+        raise json_format.ParseError("it is no JSON object")
+    return json_format.Parse(text, ModelConfig(), max_recursion_depth=_DEEPEST_JSON)
 
 
 def _first_line(error: Exception) -> str:
