@@ -2,7 +2,7 @@
 
 BUCKETS = 40  # bucket k holds (2**(k-1), 2**k] rows; more rows than any memory holds
 OUTLIER = 4.0  # times the mean; within a bucket rows differ by a factor of 2 at most, so costs do too
-SETTLED = 3  # samples of a bucket before it may speak against itself: the first ones run cold
+SETTLED = 3  # samples of a bucket before it may speak against itself: the first ones run cold, and the lowest counts
 WORTH = 1.05  # a doubling pays when rows per second grow by more than noise
 STALE = 1024  # runs after which a bucket that lost is tried once more: the machine may have changed
 
@@ -51,6 +51,8 @@ class CostModel:
             weight = 0.5
         elif seconds * OUTLIER < mean:
             weight = 0.5
+        elif seconds < mean and self._count[bucket] <= SETTLED:
+            weight = 1.0
         self._suspect[bucket] = False
         self._count[bucket] += 1
         self._rows[bucket] += weight * (rows - self._rows[bucket])

@@ -19,6 +19,7 @@ from serinus.runtime.options import SessionOptions
 from serinus.runtime.pool import ComputePool
 from serinus.runtime.session import Session, open_session
 from serinus.runtime.signatures import declared_batch_axes, inferred_batch_axes, read_spec, with_batch_axes
+from serinus.runtime.synthetic import has_open_lengths
 from serinus.runtime.warmup import WarmUp, warm_up
 
 QUICK_S = 200e-6  # twice a hop to a thread and back: below this the hop costs more than it frees
@@ -56,7 +57,10 @@ def load_model(identity: ModelVersion, source: ModelSource, options: SessionOpti
         signature = declared_batch_axes(signature, options.batch_axes)
     else:
         signature, note = inferred_batch_axes(signature)
-    model = OnnxModel(identity, session, signature, options, pool, notes=(note,) if note else ())
+    # One unlucky value in a loop's count would stop the event loop for as long as that run takes.
+    quick_s = 0.0 if file.has_loop else QUICK_S
+    notes = (note,) if note else ()
+    model = OnnxModel(identity, session, signature, options, pool, quick_s=quick_s, notes=notes)
     model.warm_up()
     return model
 
@@ -79,6 +83,7 @@ class OnnxModel:
         options: SessionOptions,
         pool: ComputePool,
         *,
+        quick_s: float = QUICK_S,
         notes: tuple[str, ...] = (),
     ) -> None:
         self.identity = identity
@@ -87,6 +92,7 @@ class OnnxModel:
         self._session: Session | None = session
         self._options = options
         self._pool = pool
+        self._quick_s = quick_s
         self._invoke = choose_invocation(signature)
         self._adopt(signature)
 
@@ -98,7 +104,7 @@ class OnnxModel:
         self._rows_tell_cost = all(
             spec.dtype is not DType.BYTES
             and all(isinstance(dim, int) or axis == spec.batch_axis for axis, dim in enumerate(spec.shape))
-            for spec in signature.inputs
+            for spec in (*signature.inputs, *signature.outputs)
         )
 
     def __repr__(self) -> str:
@@ -111,7 +117,7 @@ class OnnxModel:
 
     def is_quick(self, rows: int) -> bool:
         """Whether a run of `rows` is over sooner than another thread could take it on."""
-        return self._rows_tell_cost and 0.0 < self.cost.predict_s(rows) <= QUICK_S
+        return self._rows_tell_cost and 0.0 < self.cost.predict_s(rows) <= self._quick_s
 
     async def predict(self, request: Request, /) -> Response:
         """Answer one call: at once if that is quick, else on the pool."""
@@ -177,14 +183,20 @@ class OnnxModel:
         def run(inputs: Tensors, rows: int) -> Tensors:
             return self.run(Request(inputs, deadline=0.0, rows=rows)).outputs
 
+        samples = self._options.samples
+        learned = self.cost
+        if has_open_lengths(self.signature, samples):
+            # What a run of a guessed length costs says nothing about the calls to come; believing it could refuse them.
+            self.cost = CostModel()
         report = warm_up(
             self.signature,
             run,
             time.perf_counter,
-            sample_shapes=self._options.sample_shapes,
+            samples=samples,
             max_rows=max_rows,
             budget_s=self._options.warm_up_s,
         )
+        self.cost = learned
         notes = [note for note in (report.problem, report.unjoinable) if note and note not in self.notes]
         self.notes = (*self.notes, *notes)
         if report.unjoinable:

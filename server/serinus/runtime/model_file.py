@@ -37,6 +37,7 @@ class ModelFile:
         ir_version: The file format's version.
         opsets: Operator set version by domain.
         without_rank: Inputs and outputs whose number of axes the file does not say.
+        has_loop: Whether values, not only shapes, may decide how long a run takes.
     """
 
     name: str
@@ -45,6 +46,7 @@ class ModelFile:
     ir_version: int
     opsets: Mapping[str, int]
     without_rank: frozenset[str]
+    has_loop: bool
 
 
 def read_model_file(path: Path) -> ModelFile:
@@ -67,6 +69,7 @@ def read_model_file(path: Path) -> ModelFile:
             for value in (*model.graph.input, *model.graph.output)
             if value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape")
         ),
+        has_loop=any(node.op_type == "Loop" for node in _nodes(model)),
     )
 
 

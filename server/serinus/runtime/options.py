@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Mapping
 
+from serinus.core.predictor import Tensors
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SessionOptions:
@@ -14,7 +16,7 @@ class SessionOptions:
         batching: Whether requests may be joined at all.
         batch_axes: Batch axis by tensor name, for models where it is not the first; tensors not named have none.
             Empty: read from the model.
-        sample_shapes: Shape by input name for the warm-up, batch axis included, where the model leaves lengths open.
+        samples: Example of an input by name, batch axis included, for the warm-up; what is not given is invented.
         warm_up_s: Seconds after which the warm-up starts no further run.
     """
 
@@ -24,5 +26,5 @@ class SessionOptions:
     intra_op_threads: int = 1
     batching: bool = True
     batch_axes: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    sample_shapes: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    samples: Tensors = dataclasses.field(default_factory=dict)
     warm_up_s: float = 1.0

@@ -1,14 +1,14 @@
 """Runs a model before anybody waits for it: to have its costs, and to prove that rows do not disturb each other."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 
 from serinus.core.errors import BadModelOutput, ModelFailed
 from serinus.core.predictor import Tensor, Tensors
 from serinus.core.signature import Signature, TensorSpec
-from serinus.runtime.synthetic import has_open_lengths, synthetic_inputs
+from serinus.runtime.synthetic import has_open_lengths, synthetic_row
 
 LENGTHS = (8, 32, 64, 512)  # tokens, pixels, bytes, samples of sound: one of them fits most models
 REPEATS = 3  # the first runs are cold, and would say that the model is slow
@@ -40,7 +40,7 @@ def warm_up(
     run: Run,
     clock: Callable[[], float],
     *,
-    sample_shapes: Mapping[str, tuple[int, ...]],
+    samples: Tensors,
     max_rows: int,
     budget_s: float,
 ) -> WarmUp:
@@ -50,11 +50,11 @@ def warm_up(
         signature: What the model takes and gives.
         run: Runs the model.
         clock: Seconds, from any origin.
-        sample_shapes: Shapes by input where the model leaves lengths open and the operator knows better.
+        samples: Inputs that the operator gives as an example, by name; the others are invented.
         max_rows: Rows are not joined beyond this.
         budget_s: Seconds after which no further run starts, but for the comparison of a model that started in time.
     """
-    return _WarmUp(signature, run, clock, sample_shapes, budget_s).run(max_rows)
+    return _WarmUp(signature, run, clock, samples, budget_s).run(max_rows)
 
 
 class _WarmUp:
@@ -65,13 +65,13 @@ class _WarmUp:
         signature: Signature,
         run: Run,
         clock: Callable[[], float],
-        sample_shapes: Mapping[str, tuple[int, ...]],
+        samples: Tensors,
         budget_s: float,
     ) -> None:
         self._signature = signature
         self._run = run
         self._clock = clock
-        self._sample_shapes = sample_shapes
+        self._samples = samples
         self._started = clock()
         self._budget_s = budget_s
         self._runs = 0
@@ -85,9 +85,9 @@ class _WarmUp:
             return self._report(unjoinable=f"requests are not joined: {error.message}")
 
     def _guess_lengths(self, max_rows: int) -> WarmUp:
-        lengths = LENGTHS if has_open_lengths(self._signature, self._sample_shapes) else LENGTHS[:1]
+        lengths = LENGTHS if has_open_lengths(self._signature, self._samples) else LENGTHS[:1]
         for length in lengths:
-            left, right = self._inputs(length), self._inputs(length)
+            left, right = self._row(0, length), self._row(1, length)
             try:
                 alone = self._outputs(left, 1)
             except ModelFailed:
@@ -97,7 +97,7 @@ class _WarmUp:
             if self._signature.is_batched and max_rows > 1:
                 return self._compare(left, alone, right)
             return self._repeat([(left, 1)])
-        return self._report(problem="the model fails on invented inputs; declare sample shapes to have it warmed up")
+        return self._report(problem="the model fails on invented inputs; give sample inputs to have it warmed up")
 
     def _compare(self, left: Tensors, left_alone: Tensors, right: Tensors) -> WarmUp:
         if self._late():
@@ -136,10 +136,8 @@ class _WarmUp:
                     return self._report(problem="the model does not always answer the same inputs")
         return self._report()
 
-    def _inputs(self, length: int) -> Tensors:
-        return synthetic_inputs(
-            self._signature, rows=1, length=length, sample_shapes=self._sample_shapes, rng=self._rng
-        )
+    def _row(self, row: int, length: int) -> Tensors:
+        return synthetic_row(self._signature, row=row, length=length, samples=self._samples, rng=self._rng)
 
     def _outputs(self, inputs: Tensors, rows: int) -> Tensors:
         outputs = self._run(inputs, rows)
