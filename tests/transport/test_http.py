@@ -141,11 +141,21 @@ async def test_a_taken_port_is_refused_with_a_sentence():
     assert caught.value.strerror == f"cannot listen for HTTP on 127.0.0.1:{first.port}: another process listens there"
 
 
-async def test_an_address_of_another_machine_is_refused_with_a_sentence():
+@pytest.mark.parametrize(
+    ("host", "sentence"),
+    [
+        ("192.0.2.1", "cannot listen for HTTP on 192.0.2.1:0: Cannot assign requested address"),
+        ("2001:db8::1", "cannot listen for HTTP on [2001:db8::1]:0: Cannot assign requested address"),
+        ("x" * 64, f"cannot listen for HTTP on {'x' * 64}:0: no such host"),
+        ("é" * 64, f"cannot listen for HTTP on {'é' * 64}:0: Invalid argument"),
+    ],
+)
+async def test_an_address_that_is_not_ours_is_refused_with_a_sentence(host: str, sentence: str):
     """What the system says stands in the sentence."""
-    with pytest.raises(OSError, match=r"cannot listen for HTTP on 192\.0\.2\.1:0: Cannot assign"):
-        async with HttpServer(face(), host="192.0.2.1"):
+    with pytest.raises(OSError, match="cannot listen") as caught:
+        async with HttpServer(face(), host=host):
             pytest.fail("listening on an address that is not ours")
+    assert caught.value.strerror == sentence
 
 
 async def test_the_port_is_free_again_after_the_block():

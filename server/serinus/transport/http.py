@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import email.utils
 import errno
+import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from types import TracebackType
@@ -39,7 +40,7 @@ def http_face(
     one_scrape = asyncio.Lock()
 
     async def metrics(_request: Request) -> Response:
-        # On a thread, because a hundred models take a tenth of a second; on one, so that scrapers cannot take all cores.
+        # On a thread, because a hundred models take a tenth of a second; on one, so that scrapers leave a core.
         async with one_scrape:
             body, content_type = await run_in_threadpool(exposition)
         return Response(body, media_type=content_type, headers=_headers())
@@ -181,9 +182,16 @@ def bound_socket(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        reason = "another process listens there" if error.errno == errno.EADDRINUSE else error.strerror
-        raise OSError(error.errno, f"cannot listen for HTTP on {_address(host, port)}: {reason}") from error
+    except (OSError, UnicodeError) as error:
+        number = getattr(error, "errno", None) or errno.EINVAL
+        raise OSError(number, f"cannot listen for HTTP on {_address(host, port)}: {_why(number)}") from error
+
+
+def _why(number: int) -> str:
+    if number == errno.EADDRINUSE:
+        return "another process listens there"
+    # The resolver's numbers are negative, and only its own text function knows them.
+    return os.strerror(number) if number > 0 else "no such host"
 
 
 def _address(host: str, port: int) -> str:
