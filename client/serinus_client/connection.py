@@ -1,0 +1,74 @@
+"""One gRPC channel: bytes in, bytes out, and every failure a `SerinusError`. Nothing else here speaks grpc.aio."""
+
+import asyncio
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from serinus_client.errors import DeadlineExceeded, client_closed, from_rpc_error
+from serinus_client.options import Metadata, channel_options
+
+Rpc = grpc.aio.StreamStreamCall[bytes, bytes]
+
+
+class Connection:
+    """A channel to one target. Made inside the event loop that uses it; ended by `close`.
+
+    Args:
+        target: "host:port".
+        credentials: Of an encrypted channel; None for plaintext.
+        server_name: The name to expect in the server's certificate; "" for the target's host.
+        metadata: Sent with every unary call and every stream.
+    """
+
+    def __init__(
+        self, target: str, *, credentials: grpc.ChannelCredentials | None, server_name: str, metadata: Metadata
+    ) -> None:
+        options = channel_options(server_name)
+        self.target = target
+        self._metadata = metadata
+        self._channel = (
+            grpc.aio.insecure_channel(target, options=options)
+            if credentials is None
+            else grpc.aio.secure_channel(target, credentials, options=options)
+        )
+        self._unary: dict[str, Any] = {}
+        self._is_closed = False
+
+    async def unary(self, method: str, request: bytes, *, timeout_s: float) -> bytes:
+        """Make one call.
+
+        Raises:
+            SerinusError: it ended without an answer.
+        """
+        if timeout_s <= 0:
+            raise DeadlineExceeded("the time was up before the call was sent")
+        if self._is_closed:
+            raise client_closed()
+        callable_ = self._unary.get(method)
+        if callable_ is None:
+            # Without serializers messages pass as bytes, so that a broken one raises here and not inside grpc.
+            callable_ = self._unary[method] = self._channel.unary_unary(method)
+        try:
+            response: bytes = await callable_(request, timeout=timeout_s, metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from None
+        except asyncio.CancelledError:
+            # Two cases look alike: 1. the caller was cancelled; 2. `close` cancelled the call, not the caller.
+            task = asyncio.current_task()
+            if self._is_closed and task is not None and not task.cancelling():
+                raise client_closed() from None
+            raise
+        return response
+
+    def stream(self, method: str) -> Rpc:
+        """Begin a bidirectional stream that lasts until one side ends it."""
+        begin: Any = self._channel.stream_stream(method)
+        rpc: Rpc = begin(metadata=self._metadata)
+        return rpc
+
+    async def close(self) -> None:
+        """End all calls and the channel. Once is enough; twice is harmless."""
+        self._is_closed = True
+        await self._channel.close()

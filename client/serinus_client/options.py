@@ -1,0 +1,126 @@
+"""What a caller can choose about a connection."""
+
+import dataclasses
+import enum
+from pathlib import Path
+
+import grpc
+
+from serinus_client.retry import RetryPolicy
+
+DEFAULT_TIMEOUT_S = 30.0  # long enough for any model that answers interactively, short enough to notice a dead server
+DEFAULT_TARGET = "127.0.0.1:8001"
+
+Metadata = tuple[tuple[str, str | bytes], ...]
+
+
+class Transport(enum.Enum):
+    """How calls travel."""
+
+    FRAMES = enum.auto()
+    """Many calls in one message of one stream: cheapest by far, and the default."""
+    UNARY = enum.auto()
+    """Each call an RPC of its own: for proxies that count or balance single calls."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tls:
+    """An encrypted connection.
+
+    Attributes:
+        ca: PEM certificates that sign the server's: a path, or the bytes; None takes the system's.
+        certificate: The client's own PEM chain, where the server asks for one.
+        key: The private key of `certificate`.
+        server_name: The name to expect in the server's certificate, where it is not the target's host.
+    """
+
+    ca: Path | str | bytes | None = None
+    certificate: Path | str | bytes | None = None
+    key: Path | str | bytes | None = dataclasses.field(default=None, repr=False)
+    server_name: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key: expected both or neither")
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """Read the files.
+
+        Raises:
+            OSError: a file cannot be read.
+        """
+        return grpc.ssl_channel_credentials(
+            root_certificates=_bytes(self.ca), private_key=_bytes(self.key), certificate_chain=_bytes(self.certificate)
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FrameLimits:
+    """How much goes into one message.
+
+    Attributes:
+        calls: Most calls in a message.
+        size_bytes: Most bytes in a message; a call that is larger by itself travels as a unary one, so that its
+            transfer holds nobody back.
+    """
+
+    calls: int = 256  # beyond this a message's own cost is lost in that of its calls
+    size_bytes: int = 1 << 20  # a sixteenth of what a server accepts by default
+
+    def __post_init__(self) -> None:
+        if self.calls < 1 or self.size_bytes < 1:
+            raise ValueError(f"calls and size_bytes: expected at least 1, got {self.calls} and {self.size_bytes}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """All that a client was told.
+
+    Attributes:
+        target: "host:port".
+        credentials: Of an encrypted channel; None for plaintext.
+        server_name: The name to expect in the server's certificate; "" for the target's host.
+        metadata: Sent with every unary call and every stream.
+        timeout_s: Seconds for a call that names no time of its own.
+        transport: How calls travel that do not choose.
+        frame_limits: How much goes into one message.
+        retry: How failed calls are tried again.
+    """
+
+    target: str
+    credentials: grpc.ChannelCredentials | None
+    server_name: str
+    metadata: Metadata
+    timeout_s: float
+    transport: Transport
+    frame_limits: FrameLimits
+    retry: RetryPolicy
+
+    def __post_init__(self) -> None:
+        if not self.timeout_s > 0:
+            raise ValueError(f"timeout_s: expected more than 0, got {self.timeout_s}")
+
+
+def channel_options(server_name: str) -> list[tuple[str, str | int]]:
+    """The settings of gRPC's core."""
+    options: list[tuple[str, str | int]] = [
+        ("grpc.enable_retries", 0),  # retries are this package's own: they obey the budget
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_receive_message_length", -1),
+        # Servers end connections that ping more often than every 10 s; a silent peer is noticed after 30 + 10 s.
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.http2.max_pings_without_data", 0),
+        # A server that restarts is back in a second; the core's own schedule would wait up to two minutes.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 2_000),
+        # Two clients of one process must not share a connection: closing one is nobody else's business.
+        ("grpc.use_local_subchannel_pool", 1),
+    ]
+    if server_name:
+        options.append(("grpc.ssl_target_name_override", server_name))
+    return options
+
+
+def _bytes(source: Path | str | bytes | None) -> bytes | None:
+    return source if source is None or isinstance(source, bytes) else Path(source).read_bytes()

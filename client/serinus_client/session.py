@@ -1,0 +1,141 @@
+"""Everything that a client owns while it is open, bound to one event loop; `AsyncClient` is its face."""
+
+import asyncio
+import functools
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from serinus_api.v1 import predict_pb2 as pb
+from serinus_client.background import Background
+from serinus_client.catalog import Catalog
+from serinus_client.connection import Connection
+from serinus_client.encoder import Encoder
+from serinus_client.errors import InvalidInput, ServerFault
+from serinus_client.frames import Frames
+from serinus_client.model_info import ModelInfo
+from serinus_client.options import Settings, Transport
+from serinus_client.retry import Retries
+
+_PREDICT = "/serinus.v1.PredictService/Predict"
+_GET_MODEL_INFO = "/serinus.v1.PredictService/GetModelInfo"
+
+M = TypeVar("M", bound=Message)
+
+
+class Session:
+    """An open client. Made inside the event loop that uses it; ended by `close`.
+
+    Args:
+        settings: What the client was told.
+        rng: Draws the jitter of retries.
+        sleep: Waits that many seconds before a retry.
+
+    Attributes:
+        loop: The only loop that may use it.
+    """
+
+    def __init__(self, settings: Settings, *, rng: random.Random, sleep: Callable[[float], Awaitable[None]]) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._settings = settings
+        self._background = Background()
+        self._connection = Connection(
+            settings.target,
+            credentials=settings.credentials,
+            server_name=settings.server_name,
+            metadata=settings.metadata,
+        )
+        self._frames = Frames(self._connection, limits=settings.frame_limits, background=self._background)
+        self._catalog = Catalog(self._fetch_info, background=self._background)
+        self._retries = Retries(settings.retry, rng=rng, clock=self.loop.time, sleep=sleep)
+
+    async def predict(
+        self,
+        model: str,
+        inputs: Mapping[str, Any],
+        *,
+        version: str,
+        outputs: Sequence[str],
+        timeout_s: float | None,
+        routing_key: str,
+        priority: int,
+        request_id: str,
+        transport: Transport | None,
+    ) -> pb.PredictResponse:
+        """Make one prediction; see `AsyncClient.call`."""
+        deadline = self._deadline(timeout_s)
+        chosen = self._settings.transport if transport is None else transport
+
+        def encode(encoder: Encoder) -> tuple[pb.PredictFrame, int]:
+            return encoder.encode(inputs, outputs, request_id=request_id, routing_key=routing_key, priority=priority)
+
+        attempt = functools.partial(self._attempt, model, version, encode, deadline, chosen)
+        return await self._retries.run(attempt, deadline=deadline)
+
+    async def _attempt(
+        self,
+        model: str,
+        version: str,
+        encode: Callable[[Encoder], tuple[pb.PredictFrame, int]],
+        deadline: float,
+        transport: Transport,
+    ) -> pb.PredictResponse:
+        """One try, and a second one if the model has changed since the client learned what it takes."""
+        encoder = self._catalog.known(model, version)
+        if encoder is None:
+            encoder = await self._catalog.learn(model, version, deadline=deadline)
+        try:
+            return await self._carry(*encode(encoder), deadline, transport)
+        except InvalidInput:
+            newer = await self._catalog.relearn(encoder, deadline=deadline)
+            if newer is None:
+                raise
+        return await self._carry(*encode(newer), deadline, transport)
+
+    def _carry(
+        self, frame: pb.PredictFrame, size_bytes: int, deadline: float, transport: Transport
+    ) -> Awaitable[pb.PredictResponse]:
+        if transport is Transport.FRAMES and size_bytes <= self._settings.frame_limits.size_bytes:
+            return self._frames.carry(frame, size_bytes, deadline)
+        return self._unary(_PREDICT, frame.calls[0].request, pb.PredictResponse, deadline)
+
+    async def model_info(self, model: str, version: str, *, timeout_s: float | None) -> ModelInfo:
+        """What a model takes and gives now."""
+        request = pb.GetModelInfoRequest(model=model, version=version)
+        return ModelInfo.from_message(
+            await self.ask(_GET_MODEL_INFO, request, pb.GetModelInfoResponse, timeout_s=timeout_s)
+        )
+
+    async def ask(self, method: str, request: Message, answer: type[M], *, timeout_s: float | None) -> M:
+        """Make a unary call that changes nothing, and so may be repeated.
+
+        Raises:
+            SerinusError: it ended without an answer.
+        """
+        deadline = self._deadline(timeout_s)
+        attempt = functools.partial(self._unary, method, request, answer, deadline)
+        return await self._retries.run(attempt, deadline=deadline)
+
+    async def close(self) -> None:
+        """End every open call with Unavailable, then every task, then the channel."""
+        await self._frames.close()
+        await self._background.close()
+        await self._connection.close()
+
+    async def _fetch_info(self, model: str, version: str) -> ModelInfo:
+        request = pb.GetModelInfoRequest(model=model, version=version)
+        deadline = self._deadline(None)
+        return ModelInfo.from_message(await self._unary(_GET_MODEL_INFO, request, pb.GetModelInfoResponse, deadline))
+
+    async def _unary(self, method: str, request: Message, answer: type[M], deadline: float) -> M:
+        timeout_s = deadline - self.loop.time()
+        raw = await self._connection.unary(method, request.SerializeToString(), timeout_s=timeout_s)
+        try:
+            return answer.FromString(raw)
+        except DecodeError as error:
+            raise ServerFault("the server sent an answer that cannot be read", reason="MALFORMED_RESPONSE") from error
+
+    def _deadline(self, timeout_s: float | None) -> float:
+        return self.loop.time() + (self._settings.timeout_s if timeout_s is None else timeout_s)
