@@ -31,7 +31,8 @@ class Metrics:
         self.loop_lag_s = 0.0
         self.refused_by = dict.fromkeys(Refusal, 0)
         self._clock = clock
-        self._models: dict[ModelVersion, ModelMetrics] = {}
+        # By model and number, which identify a version and are cheaper to hash than all of it.
+        self._models: dict[tuple[str, int], ModelMetrics] = {}
         self._lags: collections.deque[float] = collections.deque(maxlen=_LAGS_KEPT)
         self._bytes_in_flight: Callable[[], int] | None = None
         self._bytes_limit: int | None = None
@@ -46,13 +47,22 @@ class Metrics:
 
     def model(self, version: ModelVersion) -> ModelMetrics:
         """The counters of a version, made when first asked for; callers on the predict path keep what they get."""
-        if (model := self._models.get(version)) is None:
-            model = self._models[version] = ModelMetrics(version, clock=self._clock)
+        key = version.model, version.number
+        if (model := self._models.get(key)) is None:
+            model = self._models[key] = ModelMetrics(version, clock=self._clock)
         return model
+
+    def encoded(self, version: ModelVersion, seconds: float) -> None:
+        """An answer of that version was turned into bytes, by someone who knows the version only from the answer.
+
+        A version that was forgotten meanwhile stays so: the last answers of an unloaded model bring no series back.
+        """
+        if (model := self._models.get((version.model, version.number))) is not None:
+            model.encoded(seconds)
 
     def forget(self, version: ModelVersion) -> None:
         """Show a version no more; called once it is unloaded. Its handle stays usable and unseen."""
-        self._models.pop(version, None)
+        self._models.pop((version.model, version.number), None)
 
     def models(self) -> Sequence[ModelMetrics]:
         """The versions that are shown, in the order in which they came."""

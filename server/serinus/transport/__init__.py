@@ -1,0 +1,1 @@
+"""gRPC and HTTP: the only package that knows how calls travel."""

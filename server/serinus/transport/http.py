@@ -181,6 +181,8 @@ def bound_socket(host: str, port: int) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
+        # What has no such encoding would be refused only after a socket was made, which nobody would close.
+        host.encode("idna")
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except (OSError, UnicodeError) as error:
         number = getattr(error, "errno", None) or errno.EINVAL

@@ -1,0 +1,219 @@
+"""The server as a whole: everything it is made of, started in order and stopped in the opposite one."""
+
+import asyncio
+import contextlib
+import functools
+import importlib.metadata
+import random
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from serinus.app.loading import VersionLoader
+from serinus.app.sources import ModelSources
+from serinus.config.errors import ConfigError
+from serinus.config.models import ModelSpec
+from serinus.config.settings import Settings
+from serinus.config.triton_repository import read_repository
+from serinus.core.errors import ServerError
+from serinus.lifecycle.models import Models
+from serinus.runtime.cpu import cpu_quota
+from serinus.runtime.pool import ComputePool
+from serinus.runtime.providers import resolve_providers
+from serinus.serving.admission import ByteBudget
+from serinus.serving.slots import RunSlots
+from serinus.telemetry.exposition import exposition
+from serinus.telemetry.logs import Logs, get_logger
+from serinus.telemetry.loop_lag import LoopLag
+from serinus.telemetry.metrics import Metrics
+from serinus.transport.admin_service import ServerFacts
+from serinus.transport.drain import Drain
+from serinus.transport.face import Face, FaceParts
+from serinus.transport.http import HttpServer, http_face
+from serinus.transport.server import GrpcServer, TlsFiles
+
+log = get_logger("serinus.server")
+
+VERSION = importlib.metadata.version("serinus")
+
+
+class StartRefused(Exception):
+    """The server cannot start as it was told; the message says why, for the person who started it."""
+
+
+class RunningServer:
+    """A server that answers. Starting → serving → draining → stopped.
+
+    Attributes:
+        models: What it serves.
+        metrics: What it counts.
+        grpc_port: Bound.
+        http_port: Bound.
+    """
+
+    def __init__(
+        self,
+        *,
+        models: Models,
+        metrics: Metrics,
+        face: Face,
+        grpc: GrpcServer,
+        http: HttpServer,
+        drain: Drain,
+        settings: Settings,
+    ) -> None:
+        self.models = models
+        self.metrics = metrics
+        self.grpc_port = grpc.port
+        self.http_port = http.port
+        self._face = face
+        self._grpc = grpc
+        self._drain = drain
+        self._settings = settings
+
+    async def drain(self) -> None:
+        """Go away: say so, give load balancers time to notice, answer the calls in flight."""
+        log.info("draining", notice_s=self._settings.drain.notice_s, grace_s=self._settings.drain.grace_s)
+        self._face.close()
+        await self._grpc.stop_serving()
+        await asyncio.sleep(self._settings.drain.notice_s)
+        self._drain.begin()
+        await self._grpc.stop(self._settings.drain.grace_s)
+        log.info("drained")
+
+
+@contextlib.asynccontextmanager
+async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) -> AsyncIterator[RunningServer]:
+    """A server that is ready when the block begins and gone when it ends.
+
+    Args:
+        settings: What the operator says.
+        logs: Where decisions are written.
+        rng: For what should differ from server to server.
+
+    Raises:
+        StartRefused: a named model cannot be served, a provider is missing, a port is taken.
+    """
+    named = settings.model_specs
+    threads = settings.compute.threads or max(1, round(cpu_quota()))
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    budget = ByteBudget(settings.limits.max_bytes_in_flight)
+    metrics.watch_bytes_in_flight(lambda: budget.used, budget.limit)
+    drain = Drain()
+    with _refusals():
+        resolve_providers(settings.compute.providers)
+    async with contextlib.AsyncExitStack() as block:
+        pool = block.enter_context(ComputePool(threads))
+        loads = block.enter_context(ThreadPoolExecutor(1, thread_name_prefix="load"))
+        tasks = await block.enter_async_context(asyncio.TaskGroup())
+        loader = VersionLoader(
+            pool=pool,
+            slots=RunSlots(threads),
+            budget=budget,
+            metrics=metrics,
+            providers=tuple(settings.compute.providers),
+            tasks=tasks,
+            threads=loads,
+        )
+        models = await block.enter_async_context(Models(loader, refused=metrics.refused, forget=metrics.forget))
+        sources = ModelSources(
+            models,
+            named={spec.name: spec for spec in named},
+            repository=settings.model_repository,
+            uploads=settings.state / "uploads",
+        )
+        face = Face(
+            FaceParts(
+                models=models,
+                sources=sources,
+                metrics=metrics,
+                logs=logs,
+                drain=drain,
+                limits=settings.limits,
+                facts=ServerFacts(version=VERSION, started_unix_s=time.time(), compute_threads=threads),
+            )
+        )
+        with _refusals():
+            grpc = GrpcServer(
+                settings.grpc,
+                service_names=face.service_names,
+                handlers=face.handlers(),
+                tls=_tls(settings),
+                rng=rng,
+            )
+        http = HttpServer(
+            http_face(
+                exposition=functools.partial(exposition, registry),
+                is_live=lambda: True,
+                is_ready=face.is_ready,
+                ready_detail=lambda: _detail(models),
+            ),
+            host=settings.http.host,
+            port=settings.http.port,
+        )
+        with _refusals():
+            await block.enter_async_context(http)
+        await block.enter_async_context(grpc)
+        await _load_all(models, settings, named)
+        lag = tasks.create_task(LoopLag(metrics.loop_lag)())
+        block.callback(lag.cancel)
+        face.open()
+        await grpc.serve()
+        server = RunningServer(
+            models=models, metrics=metrics, face=face, grpc=grpc, http=http, drain=drain, settings=settings
+        )
+        log.info("serving", grpc_port=server.grpc_port, http_port=server.http_port, compute_threads=threads)
+        yield server
+
+
+async def _load_all(models: Models, settings: Settings, named: Sequence[ModelSpec]) -> None:
+    """Load what was named, which must work, and what the repository holds, as far as it works."""
+    for spec in named:
+        with _refusals(f"model {spec.name!r}: "):
+            await models.load(spec)
+    if settings.model_repository is None:
+        return
+    with _refusals():
+        found = read_repository(settings.model_repository)
+    for warning in found.warnings:
+        log.warning("model configuration", warning=warning)
+    for name, reason in found.rejected.items():
+        log.warning("model rejected", model=name, reason=reason)
+        models.reject(name, reason)
+    for spec in found.models:
+        if any(spec.name == other.name for other in named):
+            log.warning("model ignored", model=spec.name, reason="one of that name was named at the start")
+            continue
+        # What is wrong with one model is in the log and in the index; the others serve.
+        with contextlib.suppress(ServerError):
+            await models.load(spec)
+
+
+@contextlib.contextmanager
+def _refusals(prefix: str = "") -> Iterator[None]:
+    """Turn what can go wrong while starting into a sentence for whoever starts the server."""
+    try:
+        yield
+    except ServerError as error:
+        raise StartRefused(prefix + error.message) from error
+    except (ConfigError, OSError) as error:
+        raise StartRefused(prefix + str(error)) from error
+
+
+def _tls(settings: Settings) -> TlsFiles | None:
+    grpc = settings.grpc
+    if grpc.tls_cert is None or grpc.tls_key is None:
+        return None
+    return TlsFiles(
+        certificate_chain=grpc.tls_cert.read_bytes(),
+        private_key=grpc.tls_key.read_bytes(),
+        client_authorities=None if grpc.tls_client_ca is None else grpc.tls_client_ca.read_bytes(),
+    )
+
+
+def _detail(models: Models) -> Mapping[str, Any]:
+    return {"serving": len(models.serving())}

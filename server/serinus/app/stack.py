@@ -1,0 +1,81 @@
+"""Builds the layers around one loaded version; their order is the life of a predict request."""
+
+import asyncio
+
+from serinus.config.models import ModelSpec
+from serinus.core.predictor import Request, Response
+from serinus.runtime.model import OnnxModel
+from serinus.serving.admission import Admission, ByteBudget
+from serinus.serving.batch_policy import BatchPolicy
+from serinus.serving.batching import Batcher
+from serinus.serving.lease import Leases
+from serinus.serving.measured import Measured
+from serinus.serving.slots import RunSlots
+from serinus.serving.validation import Validation
+from serinus.telemetry.model_metrics import ModelMetrics
+
+
+class ServedVersion:
+    """A loaded version with every layer around it; satisfies `lifecycle.Servable`.
+
+    Started by `start`, ended by `close`; in between its batcher lives in a task of the server's.
+    """
+
+    def __init__(
+        self, model: OnnxModel, spec: ModelSpec, *, metrics: ModelMetrics, budget: ByteBudget, slots: RunSlots
+    ) -> None:
+        self.identity = model.identity
+        self.signature = model.signature
+        self.spec = spec
+        self.metrics = metrics
+        self.max_rows = spec.batching.max_rows if model.signature.is_batched else 1
+        self.labels = spec.labels
+        self._model = model
+        self._closing = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        self._batcher = Batcher(
+            model,
+            policy=BatchPolicy(
+                max_rows=spec.batching.max_rows,
+                linger_s=spec.batching.linger_s,
+                preferred_rows=spec.batching.preferred_rows,
+            ),
+            slots=slots,
+            metrics=metrics,
+            instances=spec.instances,
+            queue_timeout_s=spec.queue.timeout_s,
+            priority_levels=spec.queue.priority_levels,
+            default_priority=spec.queue.default_priority,
+        )
+        self._leases = Leases(self._batcher)
+        admission = Admission(
+            self._leases, budget=budget, backlog=self._batcher, max_calls=spec.queue.max_calls, clock=loop.time
+        )
+        validation = Validation(admission, signature=model.signature, reject_nonfinite=spec.reject_nonfinite)
+        self._outermost = Measured(validation, metrics=metrics, clock=loop.time)
+
+    async def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Begin to take calls."""
+        started = asyncio.Event()
+        self._life = tasks.create_task(self._live(started))
+        await started.wait()
+
+    async def _live(self, started: asyncio.Event) -> None:
+        async with self._batcher:
+            self.metrics.watch_queue(calls=lambda: self._batcher.queued_calls, rows=lambda: self._batcher.queued_rows)
+            started.set()
+            await self._closing.wait()
+
+    async def predict(self, request: Request, /) -> Response:
+        """Answer a call through every layer."""
+        return await self._outermost.predict(request)
+
+    async def close(self) -> None:
+        """Refuse new calls, wait for those inside, give the session back."""
+        await self._leases.close()
+        self._closing.set()
+        await asyncio.wait((self._life,))
+        self._model.close()
+
+    def __repr__(self) -> str:
+        return f"<ServedVersion {self.identity} {self._leases!r} {self._batcher!r}>"

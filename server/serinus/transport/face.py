@@ -1,0 +1,92 @@
+"""Puts the gRPC services together; what they share is made here once."""
+
+import dataclasses
+
+import grpc
+
+from serinus.config.sections import LimitSettings
+from serinus.lifecycle.models import Models
+from serinus.telemetry.logs import Logs
+from serinus.telemetry.metrics import Metrics
+from serinus.transport import admin_service, oip_service, predict_service
+from serinus.transport.admin_service import AdminService, ServerFacts
+from serinus.transport.deadlines import Budgets
+from serinus.transport.drain import Drain
+from serinus.transport.oip_decode import InferDecoder
+from serinus.transport.oip_infer import OipInfer
+from serinus.transport.oip_service import OipService, Repository
+from serinus.transport.predict_codec import PredictDecoder
+from serinus.transport.predict_service import PredictService
+from serinus.transport.reflection import reflection_handlers
+from serinus.transport.wire_limits import WireLimits
+
+# Messages with maps inside: field number in ModelInferRequest of inputs and outputs, and of `parameters` in each.
+_OIP_NESTED = {5: 4, 6: 2}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FaceParts:
+    """What the services are made from."""
+
+    models: Models
+    sources: Repository
+    metrics: Metrics
+    logs: Logs
+    drain: Drain
+    limits: LimitSettings
+    facts: ServerFacts
+
+
+class Face:
+    """All services of the server. Closed → open → closed: closed, it answers, and says that it is not ready."""
+
+    service_names = (predict_service.NAME, admin_service.NAME, oip_service.NAME)
+
+    def __init__(self, parts: FaceParts) -> None:
+        self._parts = parts
+        self._open = False
+
+    def open(self) -> None:
+        """Be ready from now on."""
+        self._open = True
+
+    def close(self) -> None:
+        """Be ready no more."""
+        self._open = False
+
+    def is_ready(self) -> bool:
+        """Whether calls should be sent here."""
+        return self._open
+
+    def handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
+        """What a server registers."""
+        parts = self._parts
+        limits = parts.limits
+        budgets = Budgets(default_s=limits.default_budget_s, longest_s=limits.max_deadline_s)
+        predict = PredictService(
+            models=parts.models,
+            decoder=PredictDecoder(budgets=budgets, max_inputs=limits.max_inputs),
+            drain=parts.drain,
+            metrics=parts.metrics,
+        )
+        infer = OipInfer(
+            models=parts.models,
+            decoder=InferDecoder(budgets=budgets, limits=WireLimits(max_inputs=limits.max_inputs, nested=_OIP_NESTED)),
+            drain=parts.drain,
+            metrics=parts.metrics,
+        )
+        oip = OipService(
+            models=parts.models,
+            repository=parts.sources,
+            infer=infer,
+            logs=parts.logs,
+            is_ready=self.is_ready,
+            server_version=parts.facts.version,
+        )
+        admin = AdminService(models=parts.models, metrics=parts.metrics, facts=parts.facts, is_ready=self.is_ready)
+        return (
+            predict.handler(),
+            oip.handler(),
+            admin.handler(),
+            *reflection_handlers((*self.service_names, "grpc.health.v1.Health")),
+        )

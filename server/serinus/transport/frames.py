@@ -1,0 +1,146 @@
+"""Many calls in one message: the stream that the SDK speaks.
+
+A `grpc.aio` message costs the same whatever it carries, so each carries all there is: the calls of a frame are started
+together, and answers go out together with whatever else finished while the last write was in flight.
+"""
+
+import asyncio
+
+import grpc
+import grpc.aio
+
+from serinus.core.errors import InvalidInput, ServerError
+from serinus.core.predictor import Predictor, Request
+from serinus.telemetry.metrics import Metrics
+from serinus.transport.drain import Drain
+from serinus.transport.guard import Context, is_ours, wire_status
+from serinus.transport.predict_codec import PredictDecoder, encode_predict
+from serinus.transport.service import parse
+from serinus.transport.status import WireStatus
+from serinus_api.v1 import predict_pb2 as pb
+
+MOST_CALLS = 4096  # of one stream; then its frames wait in the transport, and with them the client
+_MOST_REPLY_BYTES = 1 << 20  # a message stays far below any receive limit, unless one answer alone is larger
+_METHOD = "serinus.v1.PredictService/PredictStream"
+_CANCELLED = pb.CallError(
+    code=grpc.StatusCode.CANCELLED.value[0], message="CANCELLED: the caller cancelled the call", reason="CANCELLED"
+)
+
+
+class FrameStream:
+    """One PredictStream: reads frames, starts their calls, writes their replies.
+
+    Reading → (the client is done, or the server drains) finishing → closed. Each call ends with one reply, unless the
+    stream breaks.
+    """
+
+    def __init__(
+        self, context: Context, *, predictor: Predictor, decoder: PredictDecoder, drain: Drain, metrics: Metrics
+    ) -> None:
+        self._context = context
+        self._predictor = predictor
+        self._decoder = decoder
+        self._drain = drain
+        self._metrics = metrics
+        self._loop = asyncio.get_running_loop()
+        self._calls: dict[int, asyncio.Task[None]] = {}
+        self._room = asyncio.Event()
+        self._replies: list[bytes] = []
+        self._replies_wait = asyncio.Event()
+        self._finished = False
+        self._broken: ServerError | None = None
+
+    async def serve(self) -> None:
+        """Answer calls until the client is done or the server drains, then those that are still open.
+
+        Raises:
+            InvalidInput: a message was no frame; the calls before it have been answered.
+        """
+        async with asyncio.TaskGroup() as calls:
+            writer = calls.create_task(self._write())
+            reader = calls.create_task(self._read(calls))
+            await self._drain.first_of(reader)
+            if open_calls := list(self._calls.values()):
+                await asyncio.wait(open_calls)
+            self._finished = True
+            self._replies_wait.set()
+            await writer
+        if self._broken is not None:
+            raise self._broken
+
+    async def _read(self, calls: asyncio.TaskGroup) -> None:
+        while (message := await self._context.read()) is not grpc.aio.EOF:  # type: ignore[comparison-overlap]  # the stubs forget the end
+            try:
+                frame = parse(pb.PredictFrame, message)
+            except InvalidInput as error:
+                self._broken = error
+                return
+            for call_id in frame.cancel:
+                if (task := self._calls.get(call_id)) is not None:
+                    task.cancel()
+            now = self._loop.time()
+            size_bytes = len(message) // max(1, len(frame.calls))
+            for call in frame.calls:
+                self._start(call, calls, size_bytes=size_bytes, now=now)
+            while len(self._calls) >= MOST_CALLS:
+                self._room.clear()
+                await self._room.wait()
+
+    def _start(self, call: pb.Call, calls: asyncio.TaskGroup, *, size_bytes: int, now: float) -> None:
+        call_id = call.id
+        try:
+            if call_id in self._calls:
+                raise InvalidInput(f"call {call_id}: expected an id that no open call has", reason="DUPLICATE_CALL_ID")
+            # A stream's gRPC deadline ends all of its calls by ending the stream; each has its own besides.
+            request = self._decoder.decode(call.request, size_bytes=size_bytes, now=now, remaining_s=None)
+        except ServerError as error:
+            self._metrics.refused(error.reason)
+            self._reply_error(call_id, wire_status(error, method=_METHOD))
+        else:
+            self._calls[call_id] = calls.create_task(self._answer(call_id, request))
+
+    async def _answer(self, call_id: int, request: Request) -> None:
+        try:
+            response = await self._predictor.predict(request)
+            reply = pb.Reply(id=call_id, response=encode_predict(request, response))
+        except asyncio.CancelledError as error:
+            if not is_ours(error):
+                self._reply(pb.Reply(id=call_id, error=_CANCELLED))
+                raise
+            self._reply_error(call_id, wire_status(error, method=_METHOD))
+        except Exception as error:  # noqa: BLE001 - a call's outermost frame; wire_status logs
+            self._reply_error(call_id, wire_status(error, method=_METHOD))
+        else:
+            self._reply(reply)
+        finally:
+            del self._calls[call_id]
+            self._room.set()
+
+    def _reply_error(self, call_id: int, status: WireStatus) -> None:
+        error = pb.CallError(code=status.number, message=status.message, reason=status.reason)
+        if status.retry_after_ms is not None:
+            error.retry_after_ms = status.retry_after_ms
+        self._reply(pb.Reply(id=call_id, error=error))
+
+    def _reply(self, reply: pb.Reply) -> None:
+        # Serialised frames put end to end are the frame of all their replies: that is how protobuf merges messages.
+        self._replies.append(pb.ReplyFrame(replies=[reply]).SerializeToString())
+        self._replies_wait.set()
+
+    async def _write(self) -> None:
+        while not self._finished or self._replies:
+            await self._replies_wait.wait()
+            self._replies_wait.clear()
+            while self._replies:
+                await self._context.write(self._next_frame())
+
+    def _next_frame(self) -> bytes:
+        """The replies that wait, in one message of about 1 MiB at most, or of one long reply."""
+        size = 0
+        for count, reply in enumerate(self._replies):
+            size += len(reply)
+            if size > _MOST_REPLY_BYTES and count:
+                replies, self._replies = self._replies[:count], self._replies[count:]
+                return b"".join(replies)
+        replies, self._replies = self._replies, []
+        return b"".join(replies)

@@ -1,0 +1,231 @@
+"""Reads a ModelInferRequest of the Open Inference Protocol into a `Request`."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from open_inference import grpc_service_pb2 as oip
+from serinus.core.dtypes import DType
+from serinus.core.errors import InvalidInput, Unsupported
+from serinus.core.predictor import Request, Tensor
+from serinus.transport.deadlines import Budgets
+from serinus.transport.tensors import element_count, object_array, tensor_from_raw
+from serinus.transport.wire_limits import WireLimits, check_text
+
+_DTYPES = {str(dtype): dtype for dtype in DType}
+# Which field of InferTensorContents holds which element type; half floats have none and must come raw.
+_TYPED_FIELDS = {
+    DType.BOOL: "bool_contents",
+    DType.INT8: "int_contents",
+    DType.INT16: "int_contents",
+    DType.INT32: "int_contents",
+    DType.INT64: "int64_contents",
+    DType.UINT8: "uint_contents",
+    DType.UINT16: "uint_contents",
+    DType.UINT32: "uint_contents",
+    DType.UINT64: "uint64_contents",
+    DType.FP32: "fp32_contents",
+    DType.FP64: "fp64_contents",
+    DType.BYTES: "bytes_contents",
+}
+# Parameters with a meaning in the protocol that is empty here: this server keeps no sequences and streams one answer
+# to each request. The C++ client sends the last one on every call.
+_IGNORED = frozenset(
+    {"sequence_id", "sequence_start", "sequence_end", "triton_enable_empty_final_response", "triton_final_response"}
+)
+_RESERVED = frozenset({"headers", "binary_data_output"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Decoded:
+    """A request, and what its answer must do besides holding the outputs.
+
+    Attributes:
+        request: The call.
+        classify: By output name, how many classes to answer in place of the tensor.
+    """
+
+    request: Request
+    classify: Mapping[str, int]
+
+
+_NOTHING: Mapping[str, int] = {}
+
+
+class InferDecoder:
+    """Decodes requests within `limits`; deadlines come from `budgets`."""
+
+    def __init__(self, *, budgets: Budgets, limits: WireLimits) -> None:
+        self._budgets = budgets
+        self._limits = limits
+
+    def decode(self, message: bytes, *, now: float, remaining_s: float | None) -> Decoded:
+        """Decode a serialised request.
+
+        Raises:
+            InvalidInput: it cannot be read, or breaks a rule of the protocol.
+            Unsupported: it asks for shared memory.
+        """
+        limits = self._limits
+        limits.check_message(message)
+        try:
+            wire = oip.ModelInferRequest.FromString(message)
+        except DecodeError as error:
+            raise InvalidInput("cannot parse the message as a ModelInferRequest", reason="MALFORMED_REQUEST") from error
+        check_text("id", wire.id)
+        timeout_us = priority = 0
+        if wire.parameters:
+            timeout_us, priority = _parameters(wire.parameters)
+        outputs: tuple[str, ...] = ()
+        classify = _NOTHING
+        if wire.outputs:
+            outputs, classify = _outputs(wire.outputs)
+        return Decoded(
+            Request(
+                inputs=self._inputs(wire),
+                deadline=self._budgets.deadline(now, remaining_s, timeout_us),
+                arrived=now,
+                model=wire.model_name,
+                version=wire.model_version,
+                outputs=outputs,
+                request_id=wire.id,
+                priority=priority,
+                size_bytes=len(message),
+            ),
+            classify,
+        )
+
+    def _inputs(self, wire: oip.ModelInferRequest) -> dict[str, Tensor]:
+        tensors: dict[str, Tensor] = {}
+        raws = wire.raw_input_contents
+        count = len(wire.inputs)
+        if raws and len(raws) != count:
+            raise InvalidInput(
+                f"raw_input_contents: expected {count} entries, one for each input, got {len(raws)}",
+                reason="WRONG_RAW_COUNT",
+            )
+        for index, tensor in enumerate(wire.inputs):
+            name = tensor.name
+            dtype = _DTYPES.get(tensor.datatype)
+            if dtype is None:
+                raise InvalidInput(
+                    f"input {name!r}: expected a datatype of {', '.join(_DTYPES)}, got {tensor.datatype[:32]!r}",
+                    reason="UNKNOWN_DTYPE",
+                    field=name,
+                )
+            if tensor.parameters:
+                _refuse_shared_memory(tensor.parameters, f"input {name!r}")
+            if name in tensors:
+                raise InvalidInput(f"input {name!r}: expected once, got it again", reason="DUPLICATE_INPUT", field=name)
+            shape = tuple(tensor.shape)
+            if not raws:
+                tensors[name] = _typed(name, dtype, shape, tensor.contents)
+                continue
+            if tensor.HasField("contents"):
+                raise InvalidInput(
+                    f"input {name!r}: expected no contents beside raw_input_contents",
+                    reason="RAW_AND_TYPED",
+                    field=name,
+                )
+            tensors[name] = tensor_from_raw(name, dtype, shape, raws[index])
+        return tensors
+
+
+def _typed(name: str, dtype: DType, shape: tuple[int, ...], contents: oip.InferTensorContents) -> Tensor:
+    """An array from typed contents; values out of range are refused, never wrapped."""
+    field = _TYPED_FIELDS.get(dtype)
+    if field is None:
+        raise InvalidInput(f"input {name!r}: {dtype} must come in raw_input_contents", reason="MUST_BE_RAW", field=name)
+    if others := [other.name for other, _ in contents.ListFields() if other.name != field]:
+        raise InvalidInput(
+            f"input {name!r}: {dtype}: expected {field}, got {others[0]}", reason="WRONG_CONTENTS", field=name
+        )
+    values = getattr(contents, field)
+    expected = element_count(name, shape)
+    if len(values) != expected:
+        raise InvalidInput(
+            f"input {name!r}: shape {list(shape)}: expected {expected} elements, got {len(values)}",
+            reason="WRONG_SIZE",
+            field=name,
+        )
+    if dtype is DType.BYTES:
+        return object_array(list(values)).reshape(shape)
+    array = np.array(values, dtype=_wide(dtype))
+    narrow = array.astype(dtype.numpy)
+    if dtype.numpy.kind in "iu" and not np.array_equal(array, narrow):
+        raise InvalidInput(
+            f"input {name!r}: expected values that {dtype} can hold, got {array.min()} to {array.max()}",
+            reason="OUT_OF_RANGE",
+            field=name,
+        )
+    return narrow.reshape(shape)
+
+
+def _wide(dtype: DType) -> np.dtype[np.generic]:
+    """The type in which the protocol carries values of `dtype`."""
+    match dtype.numpy.kind:
+        case "i":
+            return np.dtype(np.int64)
+        case "u":
+            return np.dtype(np.uint64)
+        case _:
+            return dtype.numpy
+
+
+def _outputs(
+    wanted: Iterable[oip.ModelInferRequest.InferRequestedOutputTensor],
+) -> tuple[tuple[str, ...], Mapping[str, int]]:
+    names: list[str] = []
+    classify: dict[str, int] = {}
+    for output in wanted:
+        names.append(output.name)
+        if not output.parameters:
+            continue
+        _refuse_shared_memory(output.parameters, f"output {output.name!r}")
+        if "classification" in output.parameters:
+            classes = output.parameters["classification"].int64_param
+            if classes < 1:
+                raise InvalidInput(
+                    f"output {output.name!r}: classification: expected at least 1, got {classes}",
+                    reason="WRONG_PARAMETER",
+                    field=output.name,
+                )
+            classify[output.name] = classes
+    return tuple(names), classify
+
+
+def _refuse_shared_memory(parameters: Mapping[str, oip.InferParameter], where: str) -> None:
+    if "shared_memory_region" in parameters:
+        raise Unsupported(f"{where}: shared memory is not supported; send the tensor's bytes in the message")
+
+
+def _parameters(parameters: Mapping[str, oip.InferParameter]) -> tuple[int, int]:
+    """The time-out in microseconds and the priority; 0 where the caller names none."""
+    timeout_us = priority = 0
+    for name, value in parameters.items():
+        check_text("parameter", name)
+        if name == "timeout":
+            timeout_us = _whole(name, value)
+        elif name == "priority":
+            priority = _whole(name, value)
+        elif name not in _IGNORED and (name in _RESERVED or name.startswith("triton_")):
+            raise InvalidInput(
+                f"parameter {name!r} is reserved by the protocol", reason="RESERVED_PARAMETER", field=name
+            )
+        elif value.WhichOneof("parameter_choice") == "string_param":
+            check_text(f"parameter {name!r}", value.string_param)
+    return timeout_us, priority
+
+
+def _whole(name: str, value: oip.InferParameter) -> int:
+    match value.WhichOneof("parameter_choice"):
+        case "int64_param" if value.int64_param >= 0:
+            return value.int64_param
+        case "uint64_param":
+            return value.uint64_param
+        case _:
+            raise InvalidInput(
+                f"parameter {name!r}: expected a whole number of at least 0", reason="WRONG_PARAMETER", field=name
+            )

@@ -1,0 +1,72 @@
+"""Writes a `Response` as a ModelInferResponse: one raw_output_contents entry per output, always.
+
+A C++ client indexes raw_output_contents by output without looking; typed contents make it crash.
+"""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from open_inference import grpc_service_pb2 as oip
+from serinus.core.dtypes import dtype_of
+from serinus.core.errors import InvalidInput
+from serinus.core.predictor import Request, Response, Tensor
+from serinus.transport.tensors import object_array, raw_from_tensor
+
+
+def encode_infer(
+    request: Request, response: Response, classify: Mapping[str, int], labels: Mapping[str, tuple[str, ...]]
+) -> oip.ModelInferResponse:
+    """The answer to `request`, with classes in place of the tensors that `classify` names.
+
+    Raises:
+        InvalidInput: an output that is to be classified holds no numbers.
+    """
+    outputs: list[oip.ModelInferResponse.InferOutputTensor] = []
+    raws: list[bytes] = []
+    for name, tensor in response.outputs.items():
+        shown = tensor
+        if name in classify:
+            shown = classes(name, tensor, classify[name], labels.get(name, ()))
+        outputs.append(oip.ModelInferResponse.InferOutputTensor(name=name, datatype=dtype_of(shown), shape=shown.shape))
+        raws.append(raw_from_tensor(shown))
+    return oip.ModelInferResponse(
+        model_name=response.answered_by.model,
+        model_version=response.answered_by.number_text,
+        id=request.request_id,
+        outputs=outputs,
+        raw_output_contents=raws,
+    )
+
+
+def classes(name: str, scores: Tensor, count: int, labels: tuple[str, ...]) -> Tensor:
+    """The `count` highest scores of each row as BYTES "score:index[:label]", highest first.
+
+    Args:
+        name: Of the output, for errors.
+        scores: [rows, ...classes], or [classes].
+        count: Most classes a row; fewer when there are fewer.
+        labels: Class names in order, as far as they are known.
+
+    Returns:
+        [rows, min(count, classes)], or without the first axis if `scores` has one axis.
+
+    Raises:
+        InvalidInput: `scores` are strings or a scalar.
+    """
+    if scores.dtype.hasobject or not scores.ndim:
+        raise InvalidInput(
+            f"output {name!r}: classification: expected numbers with at least one axis, got {dtype_of(scores)}",
+            reason="NOT_CLASSES",
+            field=name,
+        )
+    rows = scores.reshape(scores.shape[0] if scores.ndim > 1 else 1, math.prod(scores.shape[1:] or scores.shape))
+    kept = min(count, rows.shape[1])
+    texts: list[bytes] = []
+    for row in rows:
+        for index in np.argsort(-row.astype(np.float64), kind="stable")[:kept]:
+            label = f":{labels[index]}" if index < len(labels) else ""
+            texts.append(f"{float(row[index]):f}:{index}{label}".encode())
+    shape = (rows.shape[0], kept) if scores.ndim > 1 else (kept,)
+    return object_array(texts).reshape(shape)

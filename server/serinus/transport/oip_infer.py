@@ -1,0 +1,108 @@
+"""ModelInfer and ModelStreamInfer of the Open Inference Protocol."""
+
+import asyncio
+
+import grpc.aio
+from google.protobuf.message import DecodeError
+
+from open_inference import grpc_service_pb2 as oip
+from serinus.core.errors import ModelFailed, ServerError
+from serinus.lifecycle.models import Models
+from serinus.telemetry.metrics import Metrics
+from serinus.transport.drain import Drain
+from serinus.transport.guard import Context, is_ours, wire_status
+from serinus.transport.oip_decode import InferDecoder
+from serinus.transport.oip_encode import encode_infer
+from serinus.transport.status import printable
+
+_MOST_OPEN = 256  # calls of one stream; then its messages wait in the transport
+_STREAM = "inference.GRPCInferenceService/ModelStreamInfer"
+
+
+class OipInfer:
+    """Answers inference calls of `models`."""
+
+    def __init__(self, *, models: Models, decoder: InferDecoder, drain: Drain, metrics: Metrics) -> None:
+        self._models = models
+        self._decoder = decoder
+        self._drain = drain
+        self._metrics = metrics
+        self._loop = asyncio.get_running_loop()
+
+    async def infer(self, message: bytes, context: Context) -> bytes:
+        """ModelInfer."""
+        answer = await self._answer(message, context.time_remaining())
+        return answer.SerializeToString()
+
+    async def _answer(self, message: bytes, remaining_s: float | None) -> oip.ModelInferResponse:
+        loop = self._loop
+        try:
+            decoded = self._decoder.decode(message, now=loop.time(), remaining_s=remaining_s)
+        except ServerError as error:
+            self._metrics.refused(error.reason)
+            raise
+        request = decoded.request
+        response = await self._models.predict(request)
+        started = loop.time()
+        labels = self._models.labels(response.answered_by) if decoded.classify else {}
+        answer = encode_infer(request, response, decoded.classify, labels)
+        self._metrics.encoded(response.answered_by, loop.time() - started)
+        return answer
+
+    async def stream(self, context: Context) -> None:
+        """ModelStreamInfer: many calls at once, answered in the order in which they came.
+
+        A call that fails is answered with `error_message`, and the stream goes on; a client that sent the metadata
+        `triton_grpc_error: true` gets the status instead, and the stream ends.
+        """
+        metadata = context.invocation_metadata() or ()
+        wants_status = ("triton_grpc_error", "true") in [(key, value) for key, value in metadata]
+        answers: _Answers = asyncio.Queue(_MOST_OPEN)
+        failure: Exception | None = None
+        async with asyncio.TaskGroup() as calls:
+            reading = calls.create_task(self._read_until_drained(context, calls, answers))
+            while failure is None and (task := await answers.get()) is not None:
+                answer, error = await task
+                if error is not None and wants_status:
+                    failure = error
+                else:
+                    await context.write(answer.SerializeToString())
+            reading.cancel()
+            while not answers.empty():
+                if (task := answers.get_nowait()) is not None:
+                    task.cancel()
+        if failure is not None:
+            raise failure
+
+    async def _read_until_drained(self, context: Context, calls: asyncio.TaskGroup, answers: "_Answers") -> None:
+        await self._drain.first_of(calls.create_task(self._read(context, calls, answers)))
+        await answers.put(None)
+
+    async def _read(self, context: Context, calls: asyncio.TaskGroup, answers: "_Answers") -> None:
+        while (message := await context.read()) is not grpc.aio.EOF:  # type: ignore[comparison-overlap]  # the stubs forget the end
+            await answers.put(calls.create_task(self._stream_answer(message)))
+
+    async def _stream_answer(self, message: bytes) -> tuple[oip.ModelStreamInferResponse, Exception | None]:
+        """The answer to one message of a stream, and what went wrong."""
+        try:
+            return oip.ModelStreamInferResponse(infer_response=await self._answer(message, None)), None
+        except asyncio.CancelledError as error:
+            if not is_ours(error):
+                raise
+            failure: Exception = ModelFailed("the call was interrupted")
+        except Exception as error:  # noqa: BLE001 - a call's outermost frame; wire_status logs
+            failure = error
+        status = wire_status(failure, method=_STREAM)
+        named = oip.ModelInferResponse(id=_id_of(message))
+        return oip.ModelStreamInferResponse(error_message=status.message, infer_response=named), failure
+
+
+_Answers = asyncio.Queue[asyncio.Task[tuple[oip.ModelStreamInferResponse, Exception | None]] | None]
+
+
+def _id_of(message: bytes) -> str:
+    """The id of a call that failed, if it can be read, so that the client knows which one it was."""
+    try:
+        return printable(oip.ModelInferRequest.FromString(message).id)
+    except DecodeError:
+        return ""

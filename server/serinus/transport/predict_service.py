@@ -1,0 +1,77 @@
+"""serinus.v1.PredictService: what the SDK speaks."""
+
+import asyncio
+
+import grpc
+
+from serinus.core.errors import ServerError
+from serinus.core.signature import TensorSpec
+from serinus.lifecycle.models import Models
+from serinus.telemetry.metrics import Metrics
+from serinus.transport.drain import Drain
+from serinus.transport.frames import FrameStream
+from serinus.transport.guard import Context
+from serinus.transport.predict_codec import TO_WIRE, PredictDecoder, encode_predict
+from serinus.transport.service import parse, service, typed
+from serinus_api.v1 import predict_pb2 as pb
+
+NAME = "serinus.v1.PredictService"
+
+
+class PredictService:
+    """Answers predictions of `models`, one by one or in frames."""
+
+    def __init__(self, *, models: Models, decoder: PredictDecoder, drain: Drain, metrics: Metrics) -> None:
+        self._models = models
+        self._decoder = decoder
+        self._drain = drain
+        self._metrics = metrics
+        self._loop = asyncio.get_running_loop()
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """What a server registers."""
+        return service(
+            NAME,
+            unary={"Predict": self._predict, "GetModelInfo": typed(pb.GetModelInfoRequest, self._model_info)},
+            streams={"PredictStream": self._predict_stream},
+        )
+
+    async def _predict(self, message: bytes, context: Context) -> bytes:
+        try:
+            request = self._decoder.decode(
+                parse(pb.PredictRequest, message),
+                size_bytes=len(message),
+                now=self._loop.time(),
+                remaining_s=context.time_remaining(),
+            )
+        except ServerError as error:
+            self._metrics.refused(error.reason)
+            raise
+        return encode_predict(request, await self._models.predict(request)).SerializeToString()
+
+    async def _predict_stream(self, context: Context) -> None:
+        stream = FrameStream(
+            context, predictor=self._models, decoder=self._decoder, drain=self._drain, metrics=self._metrics
+        )
+        await stream.serve()
+
+    def _model_info(self, asked: pb.GetModelInfoRequest) -> pb.GetModelInfoResponse:
+        servable = self._models.find(asked.model, asked.version)
+        return pb.GetModelInfoResponse(
+            model=asked.model,
+            version=servable.identity.version_text,
+            inputs=[_tensor_info(spec) for spec in servable.signature.inputs],
+            outputs=[_tensor_info(spec) for spec in servable.signature.outputs],
+            serving_versions=[other.identity.version_text for other in self._models.serving(asked.model)],
+            max_rows=servable.max_rows,
+        )
+
+
+def _tensor_info(spec: TensorSpec) -> pb.TensorInfo:
+    return pb.TensorInfo(
+        name=spec.name,
+        dtype=TO_WIRE[spec.dtype],
+        shape=spec.wire_shape,
+        batch_axis=spec.batch_axis,
+        optional=spec.optional,
+    )

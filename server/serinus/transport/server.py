@@ -1,0 +1,126 @@
+"""The gRPC server: binds the port, carries the services, and goes away without losing a call."""
+
+import dataclasses
+import random
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health
+
+from serinus.config.sections import GrpcSettings
+from serinus.telemetry.logs import get_logger
+
+log = get_logger("serinus.transport")
+
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+_FOREVER_MS = (1 << 31) - 1
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """What a TLS server shows and asks for, PEM."""
+
+    certificate_chain: bytes
+    private_key: bytes
+    client_authorities: bytes | None
+
+
+class PortTaken(OSError):
+    """The address cannot be listened on."""
+
+
+class GrpcServer:
+    """A `grpc.aio` server for `services`, with health and whatever else `handlers` hold.
+
+    Starting → serving → not serving → stopped. An async context manager; leaving it stops at once, so drain first.
+
+    Attributes:
+        port: The port that it listens on.
+    """
+
+    def __init__(
+        self,
+        settings: GrpcSettings,
+        *,
+        service_names: Sequence[str],
+        handlers: Sequence[grpc.GenericRpcHandler],
+        tls: TlsFiles | None,
+        rng: random.Random,
+    ) -> None:
+        self._settings = settings
+        self._health = health.HealthServicer()
+        self._health_names = ("", *service_names)
+        self._server = grpc.aio.server(options=server_options(settings, rng))
+        self._server.add_generic_rpc_handlers(tuple(handlers))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self.port = self._listen(tls)
+
+    def _listen(self, tls: TlsFiles | None) -> int:
+        address = self._settings.host_port
+        try:
+            if tls is None:
+                return self._server.add_insecure_port(address)
+            credentials = grpc.ssl_server_credentials(
+                [(tls.private_key, tls.certificate_chain)],
+                root_certificates=tls.client_authorities,
+                require_client_auth=tls.client_authorities is not None,
+            )
+            return self._server.add_secure_port(address, credentials)
+        except RuntimeError as error:
+            raise PortTaken(f"cannot listen for gRPC on {address}: is another server using the port?") from error
+
+    async def __aenter__(self) -> Self:
+        await self._server.start()
+        await self._report(_NOT_SERVING)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._server.stop(None)
+
+    async def serve(self) -> None:
+        """Tell health checks that calls are welcome."""
+        await self._report(_SERVING)
+
+    async def stop_serving(self) -> None:
+        """Tell health checks that calls should go elsewhere; those that come are still answered."""
+        await self._report(_NOT_SERVING)
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no new calls, and wait for those in flight, at most `grace_s`."""
+        await self._server.stop(grace_s)
+
+    async def _report(self, status: int) -> None:
+        for name in self._health_names:
+            await self._health.set(name, status)
+
+
+def server_options(settings: GrpcSettings, rng: random.Random) -> list[tuple[str, int]]:
+    """Channel arguments of grpc core, in its units."""
+    age_s = settings.max_connection_age_s * (1 + settings.max_connection_age_jitter * rng.uniform(-1, 1))
+    return [
+        # Without it two servers share a port in silence, and each gets a part of the calls.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+        ("grpc.keepalive_time_ms", _ms(settings.keepalive_time_s)),
+        ("grpc.keepalive_timeout_ms", _ms(settings.keepalive_timeout_s)),
+        ("grpc.keepalive_permit_without_calls", int(settings.keepalive_permit_without_calls)),
+        ("grpc.http2.min_ping_interval_without_data_ms", _ms(settings.min_recv_ping_interval_s)),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", _ms(settings.min_recv_ping_interval_s)),
+        ("grpc.max_connection_age_ms", _ms(age_s)),
+        ("grpc.max_connection_age_grace_ms", _ms(settings.max_connection_age_grace_s)),
+        ("grpc.max_connection_idle_ms", _ms(settings.max_connection_idle_s)),
+        ("grpc.server_handshake_timeout_ms", _ms(settings.handshake_timeout_s)),
+    ]
+
+
+def _ms(seconds: float) -> int:
+    """Milliseconds; 0 stands for never, for grpc core the largest number does."""
+    return min(int(seconds * 1000), _FOREVER_MS) if seconds else _FOREVER_MS

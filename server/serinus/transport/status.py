@@ -1,0 +1,102 @@
+"""The one table from the program's errors to status codes, and how an error looks on the wire."""
+
+import dataclasses
+import re
+
+import grpc
+from google.protobuf import duration_pb2
+from google.rpc import error_details_pb2, status_pb2
+
+from serinus.core import errors
+
+CODES: dict[type[errors.ServerError], grpc.StatusCode] = {
+    errors.InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.NotFound: grpc.StatusCode.NOT_FOUND,
+    errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
+    errors.NotLoaded: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.ModelRejected: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.DeadlinePassed: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.Draining: grpc.StatusCode.UNAVAILABLE,
+    errors.Unsupported: grpc.StatusCode.UNIMPLEMENTED,
+    errors.ModelFailed: grpc.StatusCode.INTERNAL,
+    errors.BadModelOutput: grpc.StatusCode.INTERNAL,
+}
+
+_DOMAIN = "serinus"
+_LONGEST_MESSAGE = 512
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WireStatus:
+    """An error as a caller sees it.
+
+    Attributes:
+        code: From `CODES`.
+        message: `REASON: sentence`, printable ASCII, at most 512 bytes.
+        reason: An UPPER_SNAKE word that programs can branch on.
+        field: The input or parameter at fault, or "".
+        retry_after_ms: Milliseconds to wait before another try, or None.
+    """
+
+    code: grpc.StatusCode
+    message: str
+    reason: str
+    field: str = ""
+    retry_after_ms: int | None = None
+
+    @property
+    def number(self) -> int:
+        """The code as `google.rpc.Code` numbers it."""
+        number: int = self.code.value[0]
+        return number
+
+    def trailers(self) -> tuple[tuple[str, str | bytes], ...]:
+        """`grpc-status-details-bin`, and `grpc-retry-pushback-ms` when the caller may come back."""
+        status = status_pb2.Status(code=self.number, message=self.message)
+        status.details.add().Pack(error_details_pb2.ErrorInfo(reason=self.reason, domain=_DOMAIN))
+        if self.field:
+            violation = error_details_pb2.BadRequest.FieldViolation(
+                field=printable(self.field), description=self.message
+            )
+            status.details.add().Pack(error_details_pb2.BadRequest(field_violations=[violation]))
+        if self.retry_after_ms is None:
+            return (("grpc-status-details-bin", status.SerializeToString()),)
+        delay = duration_pb2.Duration()
+        delay.FromMilliseconds(self.retry_after_ms)
+        status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
+        return (
+            ("grpc-status-details-bin", status.SerializeToString()),
+            ("grpc-retry-pushback-ms", str(self.retry_after_ms)),
+        )
+
+
+def status_of(error: errors.ServerError) -> WireStatus:
+    """How `error` looks to the caller."""
+    retry_after_ms = max(1, round(error.retry_after_s * 1000)) if isinstance(error, errors.Overloaded) else None
+    return WireStatus(
+        code=CODES[type(error)],
+        message=printable(f"{error.reason}: {error.message}"),
+        reason=error.reason,
+        field=error.field,
+        retry_after_ms=retry_after_ms,
+    )
+
+
+def internal_error(error_id: str) -> WireStatus:
+    """How an error that nobody foresaw looks to the caller; the log has the rest under `error_id`."""
+    return WireStatus(
+        code=grpc.StatusCode.INTERNAL,
+        message=f"INTERNAL: unexpected error, the server's log names it {error_id}",
+        reason="INTERNAL",
+    )
+
+
+def printable(text: str) -> str:
+    """`text` in printable ASCII, control and other characters escaped, at most 512 characters."""
+    return _UNPRINTABLE.sub(_escape, text)[:_LONGEST_MESSAGE]
+
+
+def _escape(match: re.Match[str]) -> str:
+    return match.group().encode("unicode_escape", "backslashreplace").decode("ascii")
