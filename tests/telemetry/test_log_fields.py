@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serinus.telemetry.log_fields import (
@@ -63,6 +63,7 @@ def test_a_traceback_keeps_its_end():
     assert shortened_traceback("short") == "short"
 
 
+@settings(deadline=None)  # a busy machine is no bug
 @given(st.dictionaries(st.text(), st.text()))
 def test_json_is_one_line_of_plain_ascii_that_reads_back(fields: dict[str, str]):
     """Every character survives and none of them ends a line, moves a cursor or leaves ASCII."""
@@ -72,6 +73,7 @@ def test_json_is_one_line_of_plain_ascii_that_reads_back(fields: dict[str, str])
     assert json.loads(line) == fields
 
 
+@settings(deadline=None)  # a busy machine is no bug
 @given(st.recursive(st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
 def test_a_terminal_obeys_nothing(value):
     """Whatever a field holds, only printable characters are left."""

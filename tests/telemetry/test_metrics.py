@@ -33,6 +33,14 @@ def test_a_forgotten_version_is_gone_and_its_handle_still_works(metrics: Metrics
     assert metrics.model(FIRST).unanswered_by[Outcome.CANCELLED] == 0
 
 
+def test_encoding_counts_for_shown_versions_alone(metrics: Metrics):
+    """The last answers of an unloaded version do not bring it back."""
+    metrics.model(FIRST)
+    metrics.encoded(FIRST, 0.5)
+    metrics.encoded(SECOND, 0.5)
+    assert [(model.version, model.encode.count, model.encode.sum_s) for model in metrics.models()] == [(FIRST, 1, 0.5)]
+
+
 def test_refusals_have_a_bounded_list_of_reasons(metrics: Metrics):
     """However many reasons callers think of, the unknown ones are one."""
     metrics.refused("NOT_FOUND")

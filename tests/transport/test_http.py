@@ -146,9 +146,9 @@ async def test_a_taken_port_is_refused_with_a_sentence():
     [
         ("192.0.2.1", "cannot listen for HTTP on 192.0.2.1:0: Cannot assign requested address"),
         ("2001:db8::1", "cannot listen for HTTP on [2001:db8::1]:0: Cannot assign requested address"),
-        ("x" * 64, f"cannot listen for HTTP on {'x' * 64}:0: no such host"),
-        ("é" * 64, f"cannot listen for HTTP on {'é' * 64}:0: Invalid argument"),
+        ("x" * 64, f"cannot listen for HTTP on {'x' * 64}:0: Invalid argument"),
     ],
+    ids=["IPv4", "IPv6", "no name"],
 )
 async def test_an_address_that_is_not_ours_is_refused_with_a_sentence(host: str, sentence: str):
     """What the system says stands in the sentence."""
