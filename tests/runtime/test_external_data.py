@@ -143,25 +143,20 @@ def test_a_file_of_the_working_folder_is_not_taken_for_the_models(load, folder, 
     assert caught.value.message == f"the model's external data file {name!r} is missing"
 
 
+def outside(offset: int, length: int) -> str:
+    return (
+        "the model's external data lies outside its file: expected at most 16 bytes,"
+        f" got offset {offset} and length {length}"
+    )
+
+
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        (
-            {"offset": 8, "length": 16},
-            "the model's external data lies outside its file: expected at most 16 bytes, got offset 8 and length 16",
-        ),
-        (
-            {"length": 2**40},
-            f"the model's external data lies outside its file: expected at most 16 bytes, got offset 0 and length {2**40}",
-        ),
-        (
-            {"offset": -4, "length": 16},
-            "the model's external data lies outside its file: expected at most 16 bytes, got offset -4 and length 16",
-        ),
-        (
-            {"offset": 17},
-            "the model's external data lies outside its file: expected at most 16 bytes, got offset 17 and length 0",
-        ),
+        ({"offset": 8, "length": 16}, outside(8, 16)),
+        ({"length": 2**40}, outside(0, 2**40)),
+        ({"offset": -4, "length": 16}, outside(-4, 16)),
+        ({"offset": 17}, outside(17, 0)),
         ({"offset": "zero"}, "the model's external data has an offset or a length that is not a number"),
     ],
 )

@@ -28,14 +28,33 @@ def map_external_data(folder: Path, tensors: Iterable[onnx.TensorProto]) -> Mapp
     """
     contents: dict[str, Buffer] = {}
     for tensor in tensors:
-        if tensor.data_location != onnx.TensorProto.EXTERNAL and not tensor.external_data:
+        if not _is_external(tensor):
             continue
         said = {entry.key: entry.value for entry in tensor.external_data}
         location = said.get("location", "")
         if location not in contents:
             contents[location] = _map(folder, _parts(location))
-        _check_range(said, len(contents[location]))
+        _range(said, len(contents[location]))
     return contents
+
+
+def embed_external_data(tensors: Iterable[onnx.TensorProto], contents: Mapping[str, Buffer]) -> int:
+    """Put the contents into those of `tensors` that have them in another file; how many that were."""
+    embedded = 0
+    for tensor in filter(_is_external, tensors):
+        said = {entry.key: entry.value for entry in tensor.external_data}
+        content = contents[said["location"]]
+        start, stop = _range(said, len(content))
+        tensor.raw_data = content[start:stop]
+        tensor.ClearField("external_data")
+        tensor.ClearField("data_location")
+        embedded += 1
+    return embedded
+
+
+def _is_external(tensor: onnx.TensorProto) -> bool:
+    # Either sign counts: a half-written tensor must not slip through.
+    return tensor.data_location == onnx.TensorProto.EXTERNAL or bool(tensor.external_data)
 
 
 def _parts(location: str) -> list[str]:
@@ -91,7 +110,8 @@ def _contents(file: int) -> Buffer:
     return mmap.mmap(file, status.st_size, access=mmap.ACCESS_READ)
 
 
-def _check_range(said: Mapping[str, str], size_bytes: int) -> None:
+def _range(said: Mapping[str, str], size_bytes: int) -> tuple[int, int]:
+    """First byte, and the one after the last."""
     try:
         offset, length = int(said.get("offset", "0")), int(said.get("length", "0"))
     except ValueError as error:
@@ -101,6 +121,7 @@ def _check_range(said: Mapping[str, str], size_bytes: int) -> None:
             f"the model's external data lies outside its file: expected at most {size_bytes} bytes,"
             f" got offset {offset} and length {length}"
         )
+    return offset, offset + length if "length" in said else size_bytes
 
 
 def _forbidden(what: str) -> ModelRejected:

@@ -1,13 +1,13 @@
 """What a model file must be before onnxruntime sees it: whole, without foreign code, referring to nothing outside."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import onnx
 
 from serinus.core.errors import ModelRejected
-from serinus.runtime.external_data import Buffer, map_external_data
+from serinus.runtime.external_data import Buffer, embed_external_data, map_external_data
 
 _STANDARD_DOMAINS = frozenset(
     {
@@ -32,7 +32,7 @@ class ModelFile:
 
     Attributes:
         name: The file's name, without its folder.
-        content: The very bytes that were checked.
+        content: The very bytes that were checked; external data of inner tensors is embedded.
         external_data: Contents of the files that hold weights, by location as the model writes it.
         ir_version: The file format's version.
         opsets: Operator set version by domain.
@@ -58,10 +58,15 @@ def read_model_file(path: Path) -> ModelFile:
     content = _read(path)
     model = _parse(content, path.name)
     _check_domains(model, path.name)
+    inner = list(_inner_tensors(model))
+    external_data = map_external_data(path.parent, (*model.graph.initializer, *inner))
+    # What onnxruntime does not take from memory it would look for in the folder where the server was started.
+    if embed_external_data(inner, external_data):
+        content = _serialize(model, path.name)
     return ModelFile(
         name=path.name,
         content=content,
-        external_data=map_external_data(path.parent, _tensors(model)),
+        external_data=external_data,
         ir_version=model.ir_version,
         opsets={"" if opset.domain == "ai.onnx" else opset.domain: opset.version for opset in model.opset_import},
         without_rank=frozenset(
@@ -95,6 +100,13 @@ def _parse(content: bytes, name: str) -> onnx.ModelProto:
     if model.ir_version < 1 or not model.HasField("graph") or not model.graph.output:
         raise ModelRejected(f"the model file {name!r} holds no ONNX graph with an output")
     return model
+
+
+def _serialize(model: onnx.ModelProto, name: str) -> bytes:
+    try:
+        return model.SerializeToString()
+    except Exception as error:  # protobuf's own class is not this package's to import
+        raise ModelRejected(f"the model file {name!r} and the weights of its inner graphs exceed 2 GiB") from error
 
 
 def _check_domains(model: onnx.ModelProto, name: str) -> None:
@@ -133,24 +145,25 @@ def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
         yield from attribute.graphs
 
 
-def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Whatever could refer to another file."""
+def _inner_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Whatever could refer to another file, but for the initializers of the graph itself."""
+    for training in model.training_info:
+        yield from (*training.initialization.initializer, *training.algorithm.initializer)
     for graph in _graphs(model):
-        yield from _initializers(graph)
+        yield from _sparse(graph.sparse_initializer)
     for node in _nodes(model):
         for attribute in node.attribute:
             if attribute.HasField("t"):
                 yield attribute.t
             yield from attribute.tensors
             if attribute.HasField("sparse_tensor"):
-                yield from (attribute.sparse_tensor.values, attribute.sparse_tensor.indices)
-            for sparse in attribute.sparse_tensors:
-                yield from (sparse.values, sparse.indices)
+                yield from _sparse([attribute.sparse_tensor])
+            yield from _sparse(attribute.sparse_tensors)
         for graph in _subgraphs(node):
-            yield from _initializers(graph)
+            yield from graph.initializer
+            yield from _sparse(graph.sparse_initializer)
 
 
-def _initializers(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
+def _sparse(tensors: Iterable[onnx.SparseTensorProto]) -> Iterator[onnx.TensorProto]:
+    for tensor in tensors:
+        yield from (tensor.values, tensor.indices)
