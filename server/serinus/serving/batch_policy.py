@@ -30,32 +30,35 @@ class Dispatch:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Linger:
-    """Wait `seconds` for company."""
+    """Wait for company, but no longer than until `until`."""
 
-    seconds: float
+    until: float
 
 
 def decide(
-    policy: BatchPolicy, *, waiting_rows: int, waited_s: float, best_rows: int, free_slots: int
+    policy: BatchPolicy, *, now: float, since: float, waiting_rows: int, best_rows: int, free_slots: int
 ) -> Dispatch | Linger:
-    """What to do with `waiting_rows` rows, the oldest of which has waited `waited_s`, while a slot is free.
+    """What to do with `waiting_rows` rows while a slot is free.
 
     Work-conserving: without `linger_s` whatever waits runs at once. It is shared out over the free slots, because two
     half batches side by side finish before one whole batch does.
 
     Args:
         policy: The operator's words.
+        now: Event-loop time in seconds.
+        since: When the oldest of the rows came.
         waiting_rows: Rows that could share the next run.
-        waited_s: Seconds since the oldest of them came.
         best_rows: Where rows a second stops improving, as far as the server has learned.
         free_slots: Runs that could start now, at least 1.
     """
     limit = min(policy.max_rows, best_rows)
     if waiting_rows >= limit:
         return Dispatch(limit, DispatchReason.FULL)
-    if policy.linger_s > 0 and waited_s < policy.linger_s:
+    # A moment, not a remainder: the timer that is set for it then finds it reached, whatever floats round to.
+    until = since + policy.linger_s
+    if now < until:
         if reached := [rows for rows in policy.preferred_rows if rows <= waiting_rows]:
             return Dispatch(reached[-1], DispatchReason.PREFERRED)
-        return Linger(policy.linger_s - waited_s)
+        return Linger(until)
     share = -(-waiting_rows // free_slots)
     return Dispatch(max(share, 1), DispatchReason.LINGER if policy.linger_s > 0 else DispatchReason.IDLE)

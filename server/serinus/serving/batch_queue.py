@@ -3,8 +3,9 @@
 import asyncio
 import dataclasses
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 
+from serinus.core.errors import DeadlinePassed
 from serinus.core.predictor import Request, Response
 
 
@@ -32,6 +33,15 @@ class Entry:
         """End the call with `error`, unless it has ended."""
         if not self.answer.done():
             self.answer.set_exception(error)
+
+    def is_over(self, now: float) -> bool:
+        """Whether nobody waits for the answer any more; a call found past its deadline ends here."""
+        if self.answer.done():
+            return True
+        if self.request.deadline > now:
+            return False
+        self.answer.set_exception(DeadlinePassed(f"no answer within {now - self.since:.3f} s"))
+        return True
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -84,6 +94,18 @@ class BatchQueue:
             (lane,) = self._lanes.values()
             return lane.first()
         return min((lane.first() for lane in self._lanes.values()), key=_urgency)
+
+    def heads(self) -> Iterator[Entry]:
+        """The first entry of each lane, the one that runs next first; for a queue that is not changed meanwhile."""
+        yield self.head()  # nearly always enough, and cheaper than sorting
+        yield from sorted((lane.first() for lane in self._lanes.values()), key=_urgency)[1:]
+
+    def drain(self) -> list[Entry]:
+        """Remove and return all entries."""
+        entries = [entry for lane in self._lanes.values() for entry in lane.entries]
+        for entry in entries:
+            self.discard(entry)
+        return entries
 
     def joinable_rows(self, head: Entry) -> int:
         """Rows that could share a run with `head`, its own included."""

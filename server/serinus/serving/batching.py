@@ -1,18 +1,24 @@
 """Joins calls that wait into runs, and gives each caller its own rows back."""
 
 import asyncio
-from collections.abc import Sequence
+import functools
+import time
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
+from serinus.core.errors import Draining
 from serinus.core.predictor import Request, Response, Tensors
 from serinus.serving.batch_policy import BatchPolicy, Linger, decide
 from serinus.serving.batch_queue import BatchQueue, Entry
 from serinus.serving.expiry import Expiry
 from serinus.serving.joining import Joiner
 from serinus.serving.joint_runs import BatchMetrics, JointRuns, Runner
+from serinus.serving.running import RunsUnderWay
 from serinus.serving.slots import RunSlots
 from serinus.telemetry.outcome import DispatchReason
+
+_NEVER = float("inf")
 
 
 class Batcher:
@@ -20,7 +26,8 @@ class Batcher:
 
     It is work-conserving: whatever waits runs as soon as there is a slot. A call that is cancelled or past its deadline
     leaves at once and takes nobody with it; a run that fails is taken apart until only the calls at fault fail.
-    Used as an async context manager; leaving it waits for the runs under way.
+    Used as an async context manager. Leaving it ends the calls that still wait, as draining, and waits for the runs
+    under way; being cancelled meanwhile ends those too.
 
     Attributes:
         runner: The model.
@@ -31,6 +38,7 @@ class Batcher:
         priority_levels: Calls are sorted into levels 1 (first) to this.
         default_priority: The level of calls that name none.
         metrics: Told about each run.
+        clock: The loop's time in seconds; not `loop.time`, because uvloop counts whole milliseconds.
     """
 
     def __init__(
@@ -44,36 +52,39 @@ class Batcher:
         queue_timeout_s: float | None = None,
         priority_levels: int = 10,
         default_priority: int = 5,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._runner = runner
         self._policy = policy
-        self._slots = slots
-        self._instances = instances or slots.count
         self._levels = priority_levels
         self._default_level = default_priority
         self._is_batched = runner.signature.is_batched
         self._joiner = Joiner(runner.signature)
+        self._clock = clock
         self._queue = BatchQueue()
-        self._runs = JointRuns(runner, self._joiner, metrics)
-        self._running_until: list[float] = []
+        self._runs = JointRuns(runner, self._joiner, metrics, clock)
+        self._running = RunsUnderWay(slots, instances or slots.count, self._dispatch)
         self._dispatch_planned = False
         self._linger_timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
-        self._expiry = Expiry(self._loop, queue_timeout_s)
-        self._tasks = asyncio.TaskGroup()
+        self._expiry = Expiry(self._loop, clock, queue_timeout_s)
+        self._closed = False
 
     async def __aenter__(self) -> Self:
-        await self._tasks.__aenter__()
+        await self._running.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._slots.forget(self._dispatch)
-        self._expiry.close()
-        if self._linger_timer is not None:
-            self._linger_timer.cancel()
-        await self._tasks.__aexit__(kind, error, trace)
+        self._closed = True
+        self._linger(_NEVER)
+        for entry in self._queue.drain():
+            entry.fail(_draining())
+        try:
+            await self._running.__aexit__(kind, error, trace)
+        finally:
+            self._expiry.close()  # not before: the runs under way keep their deadlines
 
     # What admission asks.
 
@@ -93,16 +104,18 @@ class Batcher:
         A lone call is never refused: without that rule one slow run could teach the server to refuse for ever.
         """
         ahead = self._queue.rows
-        if not ahead and len(self._running_until) < self._instances:
+        running = self._running
+        if not ahead and not running.is_full():
             return 0.0
-        cost = self._runner.cost
-        best = self._best_rows()
-        at_once = min(self._instances, self._slots.count)
-        runs_ahead = -(-ahead // best)
-        wait_s = runs_ahead * cost.predict_s(best) / at_once
-        if self._running_until:
-            wait_s += max(0.0, min(self._running_until) - self._loop.time())
-        return wait_s + cost.predict_s(min(rows, best)) * -(-rows // best)
+        cost, best, most = self._runner.cost, self._best_rows(), self._policy.max_rows
+        wait_s = max(0.0, running.next_end() - self._clock()) if running.is_full() else 0.0
+        full_runs_ahead, shared = divmod(ahead, best)  # the last rows ahead share the run of this call, as far as known
+        own_runs = -(-rows // most)
+        return (
+            wait_s
+            + full_runs_ahead * cost.predict_s(best) / running.at_once
+            + max(1, -(-own_runs // running.at_once)) * cost.predict_s(min(shared + rows, most))
+        )
 
     # The way in and out of a call.
 
@@ -112,6 +125,7 @@ class Batcher:
         Raises:
             DeadlinePassed: its deadline passed while it waited or ran.
             Overloaded: it waited longer than `queue_timeout_s`.
+            Draining: the batcher was left before a run took the call.
             InvalidInput, ModelFailed, BadModelOutput: this call's rows are at fault, or the model is.
         """
         if self._is_batched and request.rows > self._policy.max_rows:
@@ -134,7 +148,7 @@ class Batcher:
             for start in range(0, request.rows, most)
         ]
         try:
-            parts = [await entry.answer for entry in entries]
+            parts = await asyncio.gather(*[entry.answer for entry in entries])
         finally:
             for entry in entries:
                 entry.answer.cancel()
@@ -148,12 +162,14 @@ class Batcher:
         )
 
     def _enter(self, request: Request, inputs: Tensors, rows: int) -> Entry:
-        now = self._loop.time()
+        if self._closed:
+            raise _draining()
+        now = self._clock()
         level = min(request.priority, self._levels) if request.priority else self._default_level
         part = request
         if rows != request.rows:
             part = Request(inputs=inputs, deadline=request.deadline, outputs=request.outputs, rows=rows)
-        # A model without a batch axis runs each call alone: the entry itself is a key that nobody shares.
+        # A model without a batch axis runs each call alone: its identity is a key that nobody shares.
         key = self._joiner.key(inputs) if self._is_batched else id(part)
         entry = Entry(part, key, level, now, self._loop.create_future())
         self._queue.push(entry)
@@ -178,65 +194,57 @@ class Batcher:
     def _dispatch(self) -> None:
         """Start as many runs as there are rows and slots for."""
         self._dispatch_planned = False
-        queue = self._queue
-        while queue.calls:
-            head = queue.head()
-            waiting = queue.joinable_rows(head) if self._is_batched else head.request.rows
-            limit = self._best_rows()
-            quick = self._runner.is_quick(max(head.request.rows, min(waiting, limit)))
-            free_slots = 1 if quick else self._free_slots()
+        while self._queue.calls and self._start_next():
+            pass
+
+    def _start_next(self) -> bool:
+        """Start the most urgent run that need not wait; return whether there may be another to start now."""
+        now = self._clock()
+        limit = self._best_rows()
+        wake = _NEVER
+        for head in self._queue.heads():
+            rows = head.request.rows
+            waiting = self._queue.joinable_rows(head) if self._is_batched else rows
+            quick = self._runner.is_quick(max(rows, min(waiting, limit)))
+            free_slots = 1 if quick else self._running.free()
             if not free_slots:
-                return
-            now = self._loop.time()
+                return False
             decision = decide(
-                self._policy,
-                waiting_rows=waiting,
-                waited_s=now - head.since,
-                best_rows=limit,
-                free_slots=free_slots,
+                self._policy, now=now, since=head.since, waiting_rows=waiting, best_rows=limit, free_slots=free_slots
             )
             if isinstance(decision, Linger):
-                self._linger(decision.seconds)
-                return
-            # Whoever was cancelled or expired in this very tick has not left yet; nothing runs after its deadline.
-            taken = queue.take(head, decision.rows)
-            batch = [entry for entry in taken if not entry.answer.done() and entry.request.deadline > now]
-            if not batch:
+                wake = min(wake, decision.until)
                 continue
+            # Whoever was cancelled or expired in this very tick has not left yet.
+            batch = [entry for entry in self._queue.take(head, decision.rows) if not entry.is_over(now)]
+            if not batch:
+                return True
             if quick:
-                self._runs.run_here(batch, decision.reason, self._tasks)
-                if queue.calls:
-                    self._plan_dispatch()  # the other work of the loop goes first
-                return
-            self._slots.take()
-            self._tasks.create_task(self._run_on_slot(batch, decision.reason))
-            self._running_until.append(now + self._runner.cost.predict_s(decision.rows))
+                self._run_here(batch, decision.reason)
+                return False
+            end = now + self._runner.cost.predict_s(sum([entry.request.rows for entry in batch]))
+            self._running.start_on_slot(functools.partial(self._runs.run, batch, decision.reason), batch, end)
+            return True
+        self._linger(wake)
+        return False
+
+    def _run_here(self, batch: Sequence[Entry], reason: DispatchReason) -> None:
+        if self._queue.calls:
+            self._plan_dispatch()  # the other work of the loop goes first
+        if self._runs.run_here(batch, reason):
+            self._running.start(functools.partial(self._runs.isolate, batch), batch)
 
     def _best_rows(self) -> int:
         return self._runner.cost.best_rows(self._policy.max_rows) if self._is_batched else 1
 
-    def _free_slots(self) -> int:
-        """Runs that may start now. If others hold all slots, they call back; if we do, the end of a run does."""
-        own = self._instances - len(self._running_until)
-        if own > 0 and not self._slots.free:
-            self._slots.call_when_free(self._dispatch)
-        return min(own, self._slots.free)
-
-    def _linger(self, seconds: float) -> None:
+    def _linger(self, until: float) -> None:
         if self._linger_timer is not None:
             self._linger_timer.cancel()
-        self._linger_timer = self._loop.call_later(seconds, self._dispatch)
-
-    async def _run_on_slot(self, batch: Sequence[Entry], reason: DispatchReason) -> None:
-        try:
-            await self._runs.run(batch, reason)
-        finally:
-            self._running_until.pop(0)
-            self._slots.give_back()
-            self._plan_dispatch()
+        self._linger_timer = None if until == _NEVER else self._loop.call_at(until, self._dispatch)
 
     def __repr__(self) -> str:
-        return (
-            f"<Batcher {self._queue.calls} calls ({self._queue.rows} rows) queued, "
-            f"{len(self._running_until)}/{self._instances} runs>"
-        )
+        return f"<Batcher {self._queue.calls} calls ({self._queue.rows} rows) queued, {self._running.count} runs>"
+
+
+def _draining() -> Draining:
+    return Draining("the model stopped serving before the call ran")

@@ -4,6 +4,7 @@ from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 
+from serinus.core.errors import BadModelOutput
 from serinus.core.predictor import Tensor, Tensors
 from serinus.core.signature import Signature
 
@@ -14,6 +15,7 @@ class Joiner:
     def __init__(self, signature: Signature) -> None:
         self._one_key = signature.has_one_shape
         self._axes = {spec.name: spec.batch_axis for spec in (*signature.inputs, *signature.outputs)}
+        self._output_axes = {spec.name: spec.batch_axis if signature.is_batched else None for spec in signature.outputs}
 
     def key(self, inputs: Tensors) -> Hashable:
         """Calls with equal keys can share a run.
@@ -55,6 +57,25 @@ class Joiner:
         if axis is None:
             return tensor
         return tensor[(slice(None),) * axis + (slice(start, stop),)]
+
+    def checked(self, outputs: Tensors, wanted: tuple[str, ...], rows: int) -> Tensors:
+        """Of a run's outputs those that were `wanted`, () meaning all.
+
+        Raises:
+            BadModelOutput: one is missing, or does not have `rows` rows.
+        """
+        found = {}
+        for name in wanted or self._output_axes:
+            tensor = outputs.get(name)
+            if tensor is None:
+                raise BadModelOutput(f"output {name!r}: expected of the model, got none", field=name)
+            axis = self._output_axes[name]
+            if axis is not None and tensor.shape[axis : axis + 1] != (rows,):
+                raise BadModelOutput(
+                    f"output {name!r}: expected {rows} rows on axis {axis}, got shape {list(tensor.shape)}", field=name
+                )
+            found[name] = tensor
+        return found
 
     def split(self, outputs: Tensors, lengths: Iterable[int]) -> list[Tensors]:
         """Views of `outputs` for consecutive calls of `lengths` rows."""

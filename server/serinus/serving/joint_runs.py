@@ -1,11 +1,11 @@
 """Runs the rows of several calls as one, hands each its share, and finds the call at fault when a run fails."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from serinus.core.errors import Draining
-from serinus.core.predictor import Predictor, Request, Response
+from serinus.core.errors import BadModelOutput
+from serinus.core.predictor import Predictor, Request, Response, Tensors
 from serinus.core.signature import Signature
 from serinus.serving.batch_queue import Entry
 from serinus.serving.joining import Joiner
@@ -20,7 +20,7 @@ class Costs(Protocol):
         ...
 
     def best_rows(self, limit: int) -> int:
-        """The rows, at most `limit`, beyond which rows a second stop improving."""
+        """The rows, at least 1 and at most `limit`, beyond which rows a second stop improving."""
         ...
 
 
@@ -59,57 +59,77 @@ class BatchMetrics(Protocol):
 
 
 class JointRuns:
-    """Runs batches of entries on `runner`; every entry of a batch is answered or failed when its run is over."""
+    """Runs batches of entries on `runner`.
 
-    def __init__(self, runner: Runner, joiner: Joiner, metrics: BatchMetrics) -> None:
+    Attributes:
+        runner: The model.
+        joiner: Puts its rows together and takes them apart.
+        metrics: Told about each run, after those who wait for it.
+        clock: Event-loop time in seconds.
+    """
+
+    def __init__(self, runner: Runner, joiner: Joiner, metrics: BatchMetrics, clock: Callable[[], float]) -> None:
         self._runner = runner
         self._joiner = joiner
         self._metrics = metrics
+        self._clock = clock
 
-    def run_here(self, batch: Sequence[Entry], reason: DispatchReason, tasks: asyncio.TaskGroup) -> None:
-        """Run a quick batch on the event loop; `tasks` takes the search for the call at fault, should it fail."""
-        started = asyncio.get_running_loop().time()
+    def run_here(self, batch: Sequence[Entry], reason: DispatchReason) -> bool:
+        """Run a quick batch on the event loop; return whether it failed and has to be taken apart by `isolate`."""
+        started = self._clock()
         try:
-            response = self._runner.run(self._joined(batch))
+            joined = self._joined(batch)
+            response = self._runner.run(joined)
+            outputs = self._joiner.checked(response.outputs, joined.outputs, joined.rows)
         except Exception as error:  # noqa: BLE001 - whatever a runner raises is its callers' to see
-            if len(batch) == 1:
-                batch[0].fail(error)
-            else:
-                tasks.create_task(self._isolate(batch))
-        else:
-            self._metrics.ran(rows=response.batch_rows, seconds=response.compute_s, reason=reason)
-            self._answer(batch, response, started)
+            return not self._blame(batch, error, reason)
+        self._answer(batch, response, outputs, joined.rows, started)
+        self._metrics.ran(rows=joined.rows, seconds=response.compute_s, reason=reason)
+        return False
 
     async def run(self, batch: Sequence[Entry], reason: DispatchReason) -> None:
-        """Run a batch wherever the runner chooses."""
-        started = asyncio.get_running_loop().time()
+        """Run a batch wherever the runner chooses; when this returns, every call of the batch has ended."""
+        started = self._clock()
+        # Whoever went away since the batch was put together does not run.
+        batch = [entry for entry in batch if not entry.is_over(started)]
+        if not batch:
+            return
         try:
-            response = await self._runner.predict(self._joined(batch))
-        except asyncio.CancelledError:
-            for entry in batch:
-                entry.fail(Draining("the server stopped while the call ran"))
-            raise
+            joined = self._joined(batch)
+            response = await self._runner.predict(joined)
+            outputs = self._joiner.checked(response.outputs, joined.outputs, joined.rows)
         except Exception as error:  # noqa: BLE001 - as in run_here
-            if len(batch) == 1:
-                batch[0].fail(error)
-            else:
-                await self._isolate(batch)
+            if not self._blame(batch, error, reason):
+                await self.isolate(batch)
         else:
-            self._metrics.ran(rows=response.batch_rows, seconds=response.compute_s, reason=reason)
-            self._answer(batch, response, started)
+            self._answer(batch, response, outputs, joined.rows, started)
+            self._metrics.ran(rows=joined.rows, seconds=response.compute_s, reason=reason)
 
-    async def _isolate(self, batch: Sequence[Entry]) -> None:
+    async def isolate(self, batch: Sequence[Entry]) -> None:
         """Run the halves of a batch that failed, down to single calls.
 
-        One call at fault among n costs at most 2·log2(n) further runs; if all are, 2·n - 2.
+        One call at fault among n costs at most 2·log2(n), rounded up, further runs; if all are, 2·n - 2.
         """
-        now = asyncio.get_running_loop().time
         middle = len(batch) // 2
         for half in (batch[:middle], batch[middle:]):
-            if wanted := [entry for entry in half if not entry.answer.done() and entry.request.deadline > now()]:
-                await self.run(wanted, DispatchReason.RERUN)
-                if len(half) == 1 and _failed(half[0]):
-                    self._metrics.poisoned(1)
+            await asyncio.sleep(0)  # the runs of a quick model do not give way by themselves
+            await self.run(half, DispatchReason.RERUN)
+
+    def _blame(self, batch: Sequence[Entry], error: Exception, reason: DispatchReason) -> bool:
+        """End the calls that `error` can be pinned on; return False if only further runs can tell which they are."""
+        # 1. Nobody can say whose rows are whose, nor trust the halves of such a model.
+        if isinstance(error, BadModelOutput):
+            for entry in batch:
+                entry.fail(BadModelOutput(error.message, reason=error.reason, field=error.field))
+            return True
+        # 2. Several calls, any of which may be at fault.
+        if len(batch) > 1:
+            return False
+        # 3. A single call.
+        batch[0].fail(error)
+        if reason is DispatchReason.RERUN:
+            self._metrics.poisoned(1)
+        return True
 
     def _joined(self, batch: Sequence[Entry]) -> Request:
         first = batch[0].request
@@ -132,11 +152,9 @@ class JointRuns:
         names = frozenset[str]().union(*wanted)
         return tuple(name for name in self._runner.signature.output_names if name in names)
 
-    def _answer(self, batch: Sequence[Entry], response: Response, started: float) -> None:
-        if len(batch) == 1:
-            shares = [response.outputs]
-        else:
-            shares = self._joiner.split(response.outputs, [entry.request.rows for entry in batch])
+    def _answer(self, batch: Sequence[Entry], response: Response, outputs: Tensors, rows: int, started: float) -> None:
+        lengths = [entry.request.rows for entry in batch]
+        shares = [outputs] if len(batch) == 1 else self._joiner.split(outputs, lengths)
         for entry, share in zip(batch, shares, strict=True):
             if entry.answer.done():
                 continue
@@ -147,11 +165,6 @@ class JointRuns:
                     answered_by=response.answered_by,
                     queue_s=started - entry.since,
                     compute_s=response.compute_s,
-                    batch_rows=response.batch_rows,
+                    batch_rows=rows,
                 )
             )
-
-
-def _failed(entry: Entry) -> bool:
-    answer = entry.answer
-    return answer.done() and not answer.cancelled() and answer.exception() is not None

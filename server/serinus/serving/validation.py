@@ -35,7 +35,7 @@ class Validation:
         if request.outputs:
             self._check_outputs(request.outputs)
         if self._reject_nonfinite:
-            _check_finite(request)
+            self._check_finite(request)
         return await self._inner.predict(request)
 
     def _rows_of(self, request: Request) -> int:
@@ -63,7 +63,7 @@ class Validation:
                 )
         if found != len(inputs):
             raise self._wrong_names(request)
-        return 1 if rows is None else rows
+        return 1 if rows is None or not self._signature.is_batched else rows
 
     def _wrong_names(self, request: Request) -> InvalidInput:
         required = [spec.name for spec in self._signature.inputs if not spec.optional]
@@ -88,7 +88,19 @@ class Validation:
                 field=unknown[0],
             )
         if len(wanted) != len(outputs):
-            raise InvalidInput(f"outputs {list(outputs)}: expected each at most once", reason="DUPLICATE_OUTPUT")
+            twice = next(name for name in self._signature.output_names if outputs.count(name) > 1)
+            raise InvalidInput(
+                f"output {twice!r}: expected at most once, got {outputs.count(twice)} times",
+                reason="DUPLICATE_OUTPUT",
+                field=twice,
+            )
+
+    def _check_finite(self, request: Request) -> None:
+        for name, tensor in request.inputs.items():
+            if self._signature.input[name].dtype.is_float and not np.isfinite(tensor).all():
+                raise InvalidInput(
+                    f"input {name!r}: expected finite values, got NaN or infinity", reason="NOT_FINITE", field=name
+                )
 
 
 class _Check:
@@ -135,11 +147,3 @@ class _Check:
             reason="WRONG_SHAPE",
             field=self.name,
         )
-
-
-def _check_finite(request: Request) -> None:
-    for name, tensor in request.inputs.items():
-        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
-            raise InvalidInput(
-                f"input {name!r}: expected finite values, got NaN or infinity", reason="NOT_FINITE", field=name
-            )
