@@ -42,9 +42,10 @@ def real_model(name: str) -> Path:
     package, pattern = _REAL[name]
     # Found without importing: silero_vad would import torch.
     spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
+    found = sorted(Path(spec.origin).parent.glob(pattern)) if spec is not None and spec.origin is not None else []
+    if not found:
         raise FileNotFoundError(f"the package {package} is not installed")
-    return min(Path(spec.origin).parent.glob(pattern))
+    return found[0]
 
 
 def build(
