@@ -7,10 +7,11 @@ import numpy as np
 from serinus_api.v1 import predict_pb2 as pb
 from serinus_client import bfloat16, strings
 from serinus_client.casting import Array, to_wire_array
-from serinus_client.dtypes import BF16, BYTES, NUMPY
-from serinus_client.errors import InvalidInput, ServerFault
+from serinus_client.dtypes import BF16, BYTES, NAMES, NUMPY
+from serinus_client.errors import InvalidInput, ServerFault, Unsupported
 from serinus_client.model_info import TensorInfo
 
+_NUMBERS = {name: pb.DataType.Value(f"DATA_TYPE_{name}") for name in NAMES.values()}
 _NO_NUMPY = np.dtype(np.void)
 
 
@@ -26,9 +27,17 @@ class InputCodec:
     __slots__ = ("_fixed", "_good_shape", "_numpy", "dtype", "info", "name")
 
     def __init__(self, info: TensorInfo) -> None:
+        """Prepare for `info`.
+
+        Raises:
+            Unsupported: it has an element type that this client does not know.
+        """
         self.info = info
         self.name = info.name
-        self.dtype = pb.DataType.Value(f"DATA_TYPE_{info.dtype}")
+        dtype = _NUMBERS.get(info.dtype)
+        if dtype is None:
+            raise Unsupported(f"input {info.name!r} has type {info.dtype}, which this client does not know: update it")
+        self.dtype = dtype
         # No array has this type, so BF16 and BYTES always take the slower way.
         self._numpy = NUMPY.get(self.dtype, _NO_NUMPY)
         self._fixed = tuple((axis, length) for axis, length in enumerate(info.shape) if length >= 0)
