@@ -179,6 +179,15 @@ def test_tensors_that_no_protocol_carries_are_rejected(load, content, reason, wo
     assert (rejected[0], rejected[1][: len(words)]) == (reason, words)
 
 
+def test_names_that_are_no_text_are_rejected(load):
+    """A damaged letter is enough."""
+    content = models.identity(shape=("QQQQ", 2)).replace(b"QQQQ", b"\xff\xfe\xff\xfe")
+    assert rejection(load, content) == (
+        "INVALID_MODEL",
+        "the model file 'model.onnx' holds names that are not UTF-8 text",
+    )
+
+
 def test_damaged_bits_are_rejected_or_served_but_never_raise_anything_else(load):
     """Flipped and cut at random, always the same way."""
     rng, whole, outcomes = random.Random(5), models.tabular(), set()

@@ -232,7 +232,7 @@ def nonfinite() -> bytes:
 
 
 def no_empty_batch() -> bytes:
-    """Refuses zero rows: x FP32 [N,2] -> y = x, through a reshape that needs a row."""
+    """Refuses zero rows: x FP32 [N,2] -> y = x, through the first row, which must exist."""
     return build(
         [helper.make_node("Gather", ["x", "zero"], ["row"]), helper.make_node("Sub", ["row", "row"], ["zeros"]),
          helper.make_node("Add", ["x", "zeros"], ["y"])],

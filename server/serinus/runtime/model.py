@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from serinus.core.dtypes import DType
-from serinus.core.errors import BadModelOutput, ModelFailed, ServerError
+from serinus.core.errors import BadModelOutput, ModelFailed, ModelRejected, ServerError
 from serinus.core.predictor import Request, Response, Tensor, Tensors
 from serinus.core.signature import Signature
 from serinus.core.version import ModelVersion
@@ -40,6 +40,15 @@ def load_model(identity: ModelVersion, source: ModelSource, options: SessionOpti
     Raises:
         ModelRejected: the model cannot be served; the message names no folder.
     """
+    try:
+        model = _open(identity, source, options, pool)
+    except UnicodeDecodeError as error:
+        raise ModelRejected(f"the model file {source.name!r} holds names that are not UTF-8 text") from error
+    model.warm_up()
+    return model
+
+
+def _open(identity: ModelVersion, source: ModelSource, options: SessionOptions, pool: ComputePool) -> "OnnxModel":
     file = read_model_file(source)
     session = open_session(file, options)
     read = functools.partial(read_spec, without_rank=file.without_rank)
@@ -60,9 +69,7 @@ def load_model(identity: ModelVersion, source: ModelSource, options: SessionOpti
     # One unlucky value in a loop's count would stop the event loop for as long as that run takes.
     quick_s = 0.0 if file.has_loop else QUICK_S
     notes = (note,) if note else ()
-    model = OnnxModel(identity, session, signature, options, pool, quick_s=quick_s, notes=notes)
-    model.warm_up()
-    return model
+    return OnnxModel(identity, session, signature, options, pool, quick_s=quick_s, notes=notes)
 
 
 class OnnxModel:
