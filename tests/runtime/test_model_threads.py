@@ -73,7 +73,10 @@ async def test_a_run_under_way_outlives_the_close(compute_pool):
     assert alive() is not None
     finish.set()
     assert (await run).outputs["y"].shape == (1, 2)
-    await compute_pool.run(gc.collect)
+    # Once both threads are here, neither holds on to the run.
+    both = threading.Barrier(2, timeout=10)
+    await asyncio.gather(compute_pool.run(both.wait), compute_pool.run(both.wait))
+    gc.collect()
     assert alive() is None
 
 
