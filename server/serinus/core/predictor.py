@@ -19,8 +19,9 @@ class Request:
 
     Attributes:
         inputs: Tensor by input name; often a read-only view of the received bytes.
-        deadline: Event-loop time in seconds after which nobody waits for the answer.
-        arrived: Event-loop time in seconds at which the call was received.
+        deadline: `time.monotonic()` in seconds after which nobody waits for the answer; not the loop's time, which
+            uvloop reads once per iteration and in milliseconds.
+        arrived: `time.monotonic()` in seconds at which the call was received.
         model: The name that the caller wrote.
         version: What the caller wrote: "" (let the server choose), "1.2.0", or an integer as text.
         outputs: The outputs wanted, in the order wanted; () means all.

@@ -72,5 +72,9 @@ class ModelVersion:
         object.__setattr__(self, "version_text", str(self.version))
         object.__setattr__(self, "number_text", str(self.number))
 
+    def __hash__(self) -> int:
+        # Looked up several times a call; the generated hash would walk all fields.
+        return hash((self.model, self.number))
+
     def __str__(self) -> str:
         return f"{self.model}@{self.version_text}"

@@ -5,6 +5,7 @@ together, and answers go out together with whatever else finished while the last
 """
 
 import asyncio
+from time import monotonic
 
 import grpc
 import grpc.aio
@@ -14,9 +15,10 @@ from serinus.core.predictor import Predictor, Request
 from serinus.telemetry.metrics import Metrics
 from serinus.transport.drain import Drain
 from serinus.transport.guard import Context, is_ours, wire_status
-from serinus.transport.predict_codec import PredictDecoder, encode_predict
+from serinus.transport.predict_codec import PredictDecoder, PredictEncoder
 from serinus.transport.service import parse
 from serinus.transport.status import WireStatus
+from serinus.transport.wire import length_tag, nested, number_tag, varint
 from serinus_api.v1 import predict_pb2 as pb
 
 MOST_CALLS = 4096  # of one stream; then its frames wait in the transport, and with them the client
@@ -24,7 +26,8 @@ _MOST_REPLY_BYTES = 1 << 20  # a message stays far below any receive limit, unle
 _METHOD = "serinus.v1.PredictService/PredictStream"
 _CANCELLED = pb.CallError(
     code=grpc.StatusCode.CANCELLED.value[0], message="CANCELLED: the caller cancelled the call", reason="CANCELLED"
-)
+).SerializeToString()
+_REPLY, _CALL_ID, _RESPONSE, _ERROR = length_tag(1), number_tag(1), length_tag(2), length_tag(3)
 
 
 class FrameStream:
@@ -35,14 +38,21 @@ class FrameStream:
     """
 
     def __init__(
-        self, context: Context, *, predictor: Predictor, decoder: PredictDecoder, drain: Drain, metrics: Metrics
+        self,
+        context: Context,
+        *,
+        predictor: Predictor,
+        decoder: PredictDecoder,
+        encoder: PredictEncoder,
+        drain: Drain,
+        metrics: Metrics,
     ) -> None:
         self._context = context
         self._predictor = predictor
         self._decoder = decoder
+        self._encoder = encoder
         self._drain = drain
         self._metrics = metrics
-        self._loop = asyncio.get_running_loop()
         self._calls: dict[int, asyncio.Task[None]] = {}
         self._room = asyncio.Event()
         self._replies: list[bytes] = []
@@ -78,7 +88,7 @@ class FrameStream:
             for call_id in frame.cancel:
                 if (task := self._calls.get(call_id)) is not None:
                     task.cancel()
-            now = self._loop.time()
+            now = monotonic()
             size_bytes = len(message) // max(1, len(frame.calls))
             for call in frame.calls:
                 self._start(call, calls, size_bytes=size_bytes, now=now)
@@ -102,16 +112,18 @@ class FrameStream:
     async def _answer(self, call_id: int, request: Request) -> None:
         try:
             response = await self._predictor.predict(request)
-            reply = pb.Reply(id=call_id, response=encode_predict(request, response))
+            started = monotonic()
+            answer = self._encoder.encode(request, response)
+            self._metrics.encoded(response.answered_by, monotonic() - started)
         except asyncio.CancelledError as error:
             if not is_ours(error):
-                self._reply(pb.Reply(id=call_id, error=_CANCELLED))
+                self._reply(call_id, _ERROR, _CANCELLED)
                 raise
             self._reply_error(call_id, wire_status(error, method=_METHOD))
         except Exception as error:  # noqa: BLE001 - a call's outermost frame; wire_status logs
             self._reply_error(call_id, wire_status(error, method=_METHOD))
         else:
-            self._reply(reply)
+            self._reply(call_id, _RESPONSE, answer)
         finally:
             del self._calls[call_id]
             self._room.set()
@@ -120,11 +132,11 @@ class FrameStream:
         error = pb.CallError(code=status.number, message=status.message, reason=status.reason)
         if status.retry_after_ms is not None:
             error.retry_after_ms = status.retry_after_ms
-        self._reply(pb.Reply(id=call_id, error=error))
+        self._reply(call_id, _ERROR, error.SerializeToString())
 
-    def _reply(self, reply: pb.Reply) -> None:
+    def _reply(self, call_id: int, outcome: bytes, content: bytes) -> None:
         # Serialised frames put end to end are the frame of all their replies: that is how protobuf merges messages.
-        self._replies.append(pb.ReplyFrame(replies=[reply]).SerializeToString())
+        self._replies.append(nested(_REPLY, _CALL_ID + varint(call_id) + nested(outcome, content)))
         self._replies_wait.set()
 
     async def _write(self) -> None:

@@ -12,32 +12,50 @@ from open_inference import grpc_service_pb2 as oip
 from serinus.core.dtypes import dtype_of
 from serinus.core.errors import InvalidInput
 from serinus.core.predictor import Request, Response, Tensor
+from serinus.core.version import ModelVersion
 from serinus.transport.tensors import object_array, raw_from_tensor
+from serinus.transport.wire import KeptHeads, length_tag, nested, varint
+
+_ID, _OUTPUT, _RAW = length_tag(3), length_tag(5), length_tag(6)
 
 
-def encode_infer(
-    request: Request, response: Response, classify: Mapping[str, int], labels: Mapping[str, tuple[str, ...]]
-) -> oip.ModelInferResponse:
-    """The answer to `request`, with classes in place of the tensors that `classify` names.
+class InferEncoder:
+    """Serialises answers as ModelInferResponse."""
 
-    Raises:
-        InvalidInput: an output that is to be classified holds no numbers.
-    """
-    outputs: list[oip.ModelInferResponse.InferOutputTensor] = []
-    raws: list[bytes] = []
-    for name, tensor in response.outputs.items():
-        shown = tensor
-        if name in classify:
-            shown = classes(name, tensor, classify[name], labels.get(name, ()))
-        outputs.append(oip.ModelInferResponse.InferOutputTensor(name=name, datatype=dtype_of(shown), shape=shown.shape))
-        raws.append(raw_from_tensor(shown))
-    return oip.ModelInferResponse(
-        model_name=response.answered_by.model,
-        model_version=response.answered_by.number_text,
-        id=request.request_id,
-        outputs=outputs,
-        raw_output_contents=raws,
-    )
+    def __init__(self) -> None:
+        self._tensors = KeptHeads(
+            lambda name, dtype, shape: oip.ModelInferResponse.InferOutputTensor(
+                name=name, datatype=dtype, shape=shape
+            ).SerializeToString()
+        )
+        self._answerers: dict[ModelVersion, bytes] = {}
+
+    def encode(
+        self, request: Request, response: Response, classify: Mapping[str, int], labels: Mapping[str, tuple[str, ...]]
+    ) -> bytes:
+        """The answer to `request`, with classes in place of the tensors that `classify` names.
+
+        Raises:
+            InvalidInput: an output that is to be classified holds no numbers.
+        """
+        parts = [self._answerer(response.answered_by)]
+        if request.request_id:
+            parts.append(nested(_ID, request.request_id.encode()))
+        for name, tensor in response.outputs.items():
+            shown = tensor
+            if name in classify:
+                shown = classes(name, tensor, classify[name], labels.get(name, ()))
+            parts.append(nested(_OUTPUT, self._tensors.of(name, shown)))
+            data = raw_from_tensor(shown)
+            parts += (_RAW, varint(len(data)), data)
+        return b"".join(parts)
+
+    def _answerer(self, version: ModelVersion) -> bytes:
+        head = self._answerers.get(version)
+        if head is None:
+            answer = oip.ModelInferResponse(model_name=version.model, model_version=version.number_text)
+            head = self._answerers[version] = answer.SerializeToString()
+        return head
 
 
 def classes(name: str, scores: Tensor, count: int, labels: tuple[str, ...]) -> Tensor:

@@ -1,6 +1,7 @@
 """ModelInfer and ModelStreamInfer of the Open Inference Protocol."""
 
 import asyncio
+from time import monotonic
 
 import grpc.aio
 from google.protobuf.message import DecodeError
@@ -12,10 +13,12 @@ from serinus.telemetry.metrics import Metrics
 from serinus.transport.drain import Drain
 from serinus.transport.guard import Context, is_ours, wire_status
 from serinus.transport.oip_decode import InferDecoder
-from serinus.transport.oip_encode import encode_infer
+from serinus.transport.oip_encode import InferEncoder
 from serinus.transport.status import printable
+from serinus.transport.wire import length_tag, nested
 
 _MOST_OPEN = 256  # calls of one stream; then its messages wait in the transport
+_INFER_RESPONSE = length_tag(2)
 _STREAM = "inference.GRPCInferenceService/ModelStreamInfer"
 
 
@@ -27,26 +30,25 @@ class OipInfer:
         self._decoder = decoder
         self._drain = drain
         self._metrics = metrics
-        self._loop = asyncio.get_running_loop()
+        self._encoder = InferEncoder()
 
     async def infer(self, message: bytes, context: Context) -> bytes:
         """ModelInfer."""
-        answer = await self._answer(message, context.time_remaining())
-        return answer.SerializeToString()
+        return await self._answer(message, context.time_remaining())
 
-    async def _answer(self, message: bytes, remaining_s: float | None) -> oip.ModelInferResponse:
-        loop = self._loop
+    async def _answer(self, message: bytes, remaining_s: float | None) -> bytes:
+        """The serialised ModelInferResponse to a serialised request."""
         try:
-            decoded = self._decoder.decode(message, now=loop.time(), remaining_s=remaining_s)
+            decoded = self._decoder.decode(message, now=monotonic(), remaining_s=remaining_s)
         except ServerError as error:
             self._metrics.refused(error.reason)
             raise
         request = decoded.request
         response = await self._models.predict(request)
-        started = loop.time()
+        started = monotonic()
         labels = self._models.labels(response.answered_by) if decoded.classify else {}
-        answer = encode_infer(request, response, decoded.classify, labels)
-        self._metrics.encoded(response.answered_by, loop.time() - started)
+        answer = self._encoder.encode(request, response, decoded.classify, labels)
+        self._metrics.encoded(response.answered_by, monotonic() - started)
         return answer
 
     async def stream(self, context: Context) -> None:
@@ -66,7 +68,7 @@ class OipInfer:
                 if error is not None and wants_status:
                     failure = error
                 else:
-                    await context.write(answer.SerializeToString())
+                    await context.write(answer)
             reading.cancel()
             while not answers.empty():
                 if (task := answers.get_nowait()) is not None:
@@ -82,10 +84,10 @@ class OipInfer:
         while (message := await context.read()) is not grpc.aio.EOF:  # type: ignore[comparison-overlap]  # the stubs forget the end
             await answers.put(calls.create_task(self._stream_answer(message)))
 
-    async def _stream_answer(self, message: bytes) -> tuple[oip.ModelStreamInferResponse, Exception | None]:
+    async def _stream_answer(self, message: bytes) -> tuple[bytes, Exception | None]:
         """The answer to one message of a stream, and what went wrong."""
         try:
-            return oip.ModelStreamInferResponse(infer_response=await self._answer(message, None)), None
+            return nested(_INFER_RESPONSE, await self._answer(message, None)), None
         except asyncio.CancelledError as error:
             if not is_ours(error):
                 raise
@@ -94,10 +96,11 @@ class OipInfer:
             failure = error
         status = wire_status(failure, method=_STREAM)
         named = oip.ModelInferResponse(id=_id_of(message))
-        return oip.ModelStreamInferResponse(error_message=status.message, infer_response=named), failure
+        answer = oip.ModelStreamInferResponse(error_message=status.message, infer_response=named)
+        return answer.SerializeToString(), failure
 
 
-_Answers = asyncio.Queue[asyncio.Task[tuple[oip.ModelStreamInferResponse, Exception | None]] | None]
+_Answers = asyncio.Queue[asyncio.Task[tuple[bytes, Exception | None]] | None]
 
 
 def _id_of(message: bytes) -> str:

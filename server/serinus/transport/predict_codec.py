@@ -1,10 +1,12 @@
 """Reads and writes the messages of serinus.v1.PredictService."""
 
-from serinus.core.dtypes import DType, dtype_of
+from serinus.core.dtypes import DType
 from serinus.core.errors import InvalidInput
 from serinus.core.predictor import Request, Response, Tensor
+from serinus.core.version import ModelVersion
 from serinus.transport.deadlines import Budgets
 from serinus.transport.tensors import raw_from_tensor, tensor_from_raw
+from serinus.transport.wire import KeptHeads, length_tag, nested, number_tag, varint
 from serinus.transport.wire_limits import check_text
 from serinus_api.v1 import predict_pb2 as pb
 
@@ -74,18 +76,38 @@ class PredictDecoder:
         return tensors
 
 
-def encode_predict(request: Request, response: Response) -> pb.PredictResponse:
-    """The answer to `request`."""
-    return pb.PredictResponse(
-        model=response.answered_by.model,
-        version=response.answered_by.version_text,
-        outputs=[
-            pb.Tensor(name=name, dtype=TO_WIRE[dtype_of(tensor)], shape=tensor.shape, data=raw_from_tensor(tensor))
-            for name, tensor in response.outputs.items()
-        ],
-        request_id=request.request_id,
-        fallback=response.fallback,
-        queue_us=int(response.queue_s * 1e6),
-        compute_us=int(response.compute_s * 1e6),
-        batch_rows=response.batch_rows,
-    )
+_OUTPUT, _REQUEST_ID, _DATA = length_tag(3), length_tag(4), length_tag(4)
+_FALLBACK = number_tag(5) + varint(1)
+_QUEUE, _COMPUTE, _BATCH_ROWS = number_tag(6), number_tag(7), number_tag(8)
+
+
+class PredictEncoder:
+    """Serialises answers as PredictResponse."""
+
+    def __init__(self) -> None:
+        self._tensors = KeptHeads(
+            lambda name, dtype, shape: pb.Tensor(name=name, dtype=TO_WIRE[dtype], shape=shape).SerializeToString()
+        )
+        self._answerers: dict[ModelVersion, bytes] = {}
+
+    def encode(self, request: Request, response: Response) -> bytes:
+        """The answer to `request`."""
+        parts = [self._answerer(response.answered_by)]
+        for name, tensor in response.outputs.items():
+            head, data = self._tensors.of(name, tensor), raw_from_tensor(tensor)
+            size = varint(len(data))
+            parts += (_OUTPUT, varint(len(head) + len(_DATA) + len(size) + len(data)), head, _DATA, size, data)
+        if request.request_id:
+            parts.append(nested(_REQUEST_ID, request.request_id.encode()))
+        if response.fallback:
+            parts.append(_FALLBACK)
+        parts += (_QUEUE, varint(int(response.queue_s * 1e6)), _COMPUTE, varint(int(response.compute_s * 1e6)))
+        parts += (_BATCH_ROWS, varint(response.batch_rows))
+        return b"".join(parts)
+
+    def _answerer(self, version: ModelVersion) -> bytes:
+        head = self._answerers.get(version)
+        if head is None:
+            head = pb.PredictResponse(model=version.model, version=version.version_text).SerializeToString()
+            self._answerers[version] = head
+        return head

@@ -1,6 +1,6 @@
 """serinus.v1.PredictService: what the SDK speaks."""
 
-import asyncio
+from time import monotonic
 
 import grpc
 
@@ -11,7 +11,7 @@ from serinus.telemetry.metrics import Metrics
 from serinus.transport.drain import Drain
 from serinus.transport.frames import FrameStream
 from serinus.transport.guard import Context
-from serinus.transport.predict_codec import TO_WIRE, PredictDecoder, encode_predict
+from serinus.transport.predict_codec import TO_WIRE, PredictDecoder, PredictEncoder
 from serinus.transport.service import parse, service, typed
 from serinus_api.v1 import predict_pb2 as pb
 
@@ -26,7 +26,7 @@ class PredictService:
         self._decoder = decoder
         self._drain = drain
         self._metrics = metrics
-        self._loop = asyncio.get_running_loop()
+        self._encoder = PredictEncoder()
 
     def handler(self) -> grpc.GenericRpcHandler:
         """What a server registers."""
@@ -41,17 +41,26 @@ class PredictService:
             request = self._decoder.decode(
                 parse(pb.PredictRequest, message),
                 size_bytes=len(message),
-                now=self._loop.time(),
+                now=monotonic(),
                 remaining_s=context.time_remaining(),
             )
         except ServerError as error:
             self._metrics.refused(error.reason)
             raise
-        return encode_predict(request, await self._models.predict(request)).SerializeToString()
+        response = await self._models.predict(request)
+        started = monotonic()
+        answer = self._encoder.encode(request, response)
+        self._metrics.encoded(response.answered_by, monotonic() - started)
+        return answer
 
     async def _predict_stream(self, context: Context) -> None:
         stream = FrameStream(
-            context, predictor=self._models, decoder=self._decoder, drain=self._drain, metrics=self._metrics
+            context,
+            predictor=self._models,
+            decoder=self._decoder,
+            encoder=self._encoder,
+            drain=self._drain,
+            metrics=self._metrics,
         )
         await stream.serve()
 
