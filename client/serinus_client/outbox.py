@@ -55,13 +55,15 @@ class Outbox:
         taken: list[Pending] = []
         size_bytes = 0
         for call in self._waiting.values():
+            if call.is_over:  # its caller was cancelled a moment ago, and has not come by to drop it
+                continue
             size_bytes += call.size_bytes
             if taken and (size_bytes > limit_bytes or len(taken) >= limit_calls):
                 break
             taken.append(call)
-        if len(taken) == len(self._waiting):
-            self._waiting.clear()
         else:
-            for call in taken:
-                del self._waiting[call.id]
+            self._waiting.clear()
+            return taken, cancels
+        for call in taken:
+            del self._waiting[call.id]
         return taken, cancels

@@ -64,6 +64,7 @@ class FakeServer:
         info: What `GetModelInfo` says.
         info_error: What `GetModelInfo` fails with instead, or None.
         stream_error: What a new stream fails with after its first frame, or None.
+        raw_reply: Sent in place of every reply frame, or None.
         frames: Every frame received.
         unary: Every unary request received.
         info_requests: Every `GetModelInfo` received.
@@ -72,11 +73,14 @@ class FakeServer:
         cancelled: Ids whose work was cancelled, by the client's `cancel` or by its stream's end.
     """
 
-    def __init__(self, answer: Answer = echo, *, port: int = 0) -> None:
+    def __init__(
+        self, answer: Answer = echo, *, port: int = 0, credentials: grpc.ServerCredentials | None = None
+    ) -> None:
         self.answer = answer
         self.info = info()
         self.info_error: RefusedError | None = None
         self.stream_error: RefusedError | None = None
+        self.raw_reply: bytes | None = None
         self.frames: list[pb.PredictFrame] = []
         self.unary: list[pb.PredictRequest] = []
         self.info_requests: list[pb.GetModelInfoRequest] = []
@@ -87,7 +91,12 @@ class FakeServer:
         self._end = asyncio.Event()
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         self._server.add_generic_rpc_handlers(self._handlers())
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
+        address = f"127.0.0.1:{port}"
+        self.port = (
+            self._server.add_insecure_port(address)
+            if credentials is None
+            else self._server.add_secure_port(address, credentials)
+        )
 
     @property
     def target(self) -> str:
@@ -183,6 +192,7 @@ class _StreamHandler:
         self._context = context
         self._running: dict[int, asyncio.Task] = {}
         self._one_writer = asyncio.Lock()
+        self._is_over = False
 
     async def run(self) -> None:
         try:
@@ -197,6 +207,7 @@ class _StreamHandler:
                     if (task := self._running.get(call_id)) is not None:
                         task.cancel()
         finally:
+            self._is_over = True
             tasks = list(self._running.values())
             for task in tasks:
                 task.cancel()
@@ -213,8 +224,10 @@ class _StreamHandler:
             reply.error.CopyFrom(pb.CallError(code=grpc.StatusCode.CANCELLED.value[0], reason="CANCELLED"))
         finally:
             del self._running[call.id]
+        if self._is_over:
+            return
         async with self._one_writer:
-            await self._context.write(pb.ReplyFrame(replies=[reply]).SerializeToString())
+            await self._context.write(self._server.raw_reply or pb.ReplyFrame(replies=[reply]).SerializeToString())
 
 
 async def _abort(context, refused: RefusedError) -> None:
