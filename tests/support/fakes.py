@@ -1,0 +1,208 @@
+"""Hand-written stand-ins for what surrounds the serving layers: a model, its costs, its metrics, its callers.
+
+The tagged model has one input `x` of shape [rows, 1] and gives it back as output `y`, so that each answer shows whose
+rows it carries.
+"""
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import numpy as np
+
+from serinus.core.dtypes import DType
+from serinus.core.errors import ModelFailed
+from serinus.core.predictor import Request, Response, Tensor, Tensors
+from serinus.core.signature import Dim, Signature, TensorSpec
+from serinus.core.version import ModelVersion, Version
+from serinus.telemetry.outcome import DispatchReason, Outcome
+
+FAKE_VERSION = ModelVersion("fake", Version(1), 1)
+FAR = 1e6
+"""A deadline that no test reaches, in seconds of the virtual loop."""
+
+
+def spec(name: str, *shape: Dim, dtype: DType = DType.INT64, batch_axis: int | None = 0) -> TensorSpec:
+    """A tensor spec in one line."""
+    return TensorSpec(name, dtype, shape, batch_axis)
+
+
+TAGGED = Signature((spec("x", "n", 1),), (spec("y", "n", 1),))
+TAGGED_LENGTHS = Signature((spec("x", "n", "length"),), (spec("y", "n", "length"),))
+TAGGED_ALONE = Signature((spec("x", "n", 1, batch_axis=None),), (spec("y", "n", 1, batch_axis=None),))
+
+
+def request(*tags: int, length: int = 1, deadline: float = FAR, priority: int = 0, size_bytes: int = 0) -> Request:
+    """A call whose rows hold `tags`."""
+    x = np.repeat(np.array(tags, np.int64).reshape(-1, 1), length, axis=1)
+    return Request({"x": x}, deadline, priority=priority, size_bytes=size_bytes, rows=len(tags))
+
+
+def tags_of(tensors: Tensors, name: str = "y") -> list[int]:
+    """The first element of each row."""
+    return [int(row.flat[0]) for row in tensors[name]]
+
+
+@dataclasses.dataclass
+class FakeCosts:
+    """Costs that a test sets: every run takes `run_s` and each row `row_s` more; beyond `best` rows it does not pay."""
+
+    run_s: float = 1.0
+    row_s: float = 0.0
+    best: int = 1_000_000
+
+    def predict_s(self, rows: int) -> float:
+        """Seconds of a run."""
+        return self.run_s + rows * self.row_s
+
+    def best_rows(self, limit: int) -> int:
+        """Rows worth running together."""
+        return min(limit, self.best)
+
+
+class FakeRunner:
+    """A model that takes as long as its costs say, or else `seconds`, and does what `model` says.
+
+    Attributes:
+        runs: The tags of each run that was started, in order.
+        requests: What the runs were given.
+        under_way: Runs that have not ended.
+        most_at_once: The most of them that there ever were.
+        poison: Tags whose run fails.
+        gate: While it is not set, runs wait for it instead of for their time.
+    """
+
+    def __init__(
+        self,
+        signature: Signature = TAGGED,
+        *,
+        cost: FakeCosts | None = None,
+        model: Callable[[Tensors], Mapping[str, Tensor]] = lambda inputs: {"y": inputs["x"]},
+        quick_rows: int = 0,
+        poison: Collection[int] = (),
+        error: Callable[[], Exception] = lambda: ModelFailed("poison"),
+        gate: asyncio.Event | None = None,
+        seconds: Callable[[], float] | None = None,
+    ) -> None:
+        self.signature = signature
+        self.cost = cost or FakeCosts()
+        self.poison = poison
+        self.gate = gate
+        self.runs: list[list[int]] = []
+        self.requests: list[Request] = []
+        self.under_way = 0
+        self.most_at_once = 0
+        self._model = model
+        self._quick_rows = quick_rows
+        self._error = error
+        self._seconds = seconds
+
+    def is_quick(self, rows: int) -> bool:
+        """Up to `quick_rows` rows run on the event loop."""
+        return rows <= self._quick_rows
+
+    def run(self, request: Request, /) -> Response:
+        """Run without waiting."""
+        self._start(request)
+        return self._end(request)
+
+    async def predict(self, request: Request, /) -> Response:
+        """Run for as long as the costs, or the gate, say."""
+        self._start(request)
+        self.under_way += 1
+        self.most_at_once = max(self.most_at_once, self.under_way)
+        try:
+            if self.gate is not None:
+                await self.gate.wait()
+            else:
+                await asyncio.sleep(self._seconds() if self._seconds else self.cost.predict_s(request.rows))
+        finally:
+            self.under_way -= 1
+        return self._end(request)
+
+    def _start(self, request: Request) -> None:
+        first = next(iter(request.inputs))
+        self.requests.append(request)
+        self.runs.append(tags_of(request.inputs, first))
+
+    def _end(self, request: Request) -> Response:
+        first = next(iter(request.inputs))
+        if not set(self.poison).isdisjoint(tags_of(request.inputs, first)):
+            raise self._error()
+        return Response(self._model(request.inputs), FAKE_VERSION, compute_s=self.cost.predict_s(request.rows))
+
+
+class FakeBatchMetrics:
+    """Writes down what the batcher reports.
+
+    Attributes:
+        runs: Rows and reason of each run that went well.
+        poison: Calls found to be at fault.
+    """
+
+    def __init__(self) -> None:
+        self.runs: list[tuple[int, DispatchReason]] = []
+        self.poison = 0
+
+    def ran(self, *, rows: int, seconds: float, reason: DispatchReason) -> None:
+        """Write down a run."""
+        assert seconds >= 0
+        self.runs.append((rows, reason))
+
+    def poisoned(self, calls: int) -> None:
+        """Count calls."""
+        self.poison += calls
+
+
+class FakeCallMetrics:
+    """Writes down what happened to calls.
+
+    Attributes:
+        events: (outcome or "answered", seconds) of each call, in order of leaving.
+    """
+
+    def __init__(self) -> None:
+        self.events: list[tuple[Outcome | str, float]] = []
+
+    def answered(self, *, request_s: float, queue_s: float, compute_s: float, rows: int) -> None:
+        """Write down an answer."""
+        assert min(queue_s, compute_s, rows) >= 0
+        self.events.append(("answered", request_s))
+
+    def unanswered(self, outcome: Outcome, request_s: float) -> None:
+        """Write down an end without an answer."""
+        self.events.append((outcome, request_s))
+
+
+@dataclasses.dataclass
+class FakePredictor:
+    """The next layer in: keeps each call until `gate` is set, then answers with `answer` or raises it.
+
+    Attributes:
+        calls: The requests that came in.
+    """
+
+    answer: Response | Exception = dataclasses.field(default_factory=lambda: Response({}, FAKE_VERSION))
+    gate: asyncio.Event | None = None
+    calls: list[Request] = dataclasses.field(default_factory=list)
+
+    async def predict(self, request: Request, /) -> Response:
+        """Answer, or raise."""
+        self.calls.append(request)
+        if self.gate is not None:
+            await self.gate.wait()
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+async def outcomes(calls: Sequence[asyncio.Task[Response]]) -> list[list[int] | type[BaseException]]:
+    """How each call ended: the tags of its answer, or the class of its error."""
+    ends = await asyncio.gather(*calls, return_exceptions=True)
+    return [tags_of(end.outputs) if isinstance(end, Response) else type(end) for end in ends]
+
+
+async def settle() -> None:
+    """Let everything that is ready run; a few rounds, because one thing makes the next ready."""
+    for _ in range(10):
+        await asyncio.sleep(0)
