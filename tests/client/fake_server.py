@@ -191,10 +191,10 @@ class _StreamHandler:
         self._server = server
         self._context = context
         self._running: dict[int, asyncio.Task] = {}
-        self._one_writer = asyncio.Lock()
-        self._is_over = False
+        self._replies: asyncio.Queue[pb.Reply | None] = asyncio.Queue()
 
     async def run(self) -> None:
+        writer = asyncio.ensure_future(self._write())
         try:
             while (raw := await self._context.read()) is not grpc.aio.EOF:
                 frame = pb.PredictFrame.FromString(raw)
@@ -207,11 +207,18 @@ class _StreamHandler:
                     if (task := self._running.get(call_id)) is not None:
                         task.cancel()
         finally:
-            self._is_over = True
+            # Replies that are late stay unsent; the write under way ends by itself, because a cancelled one would
+            # leave grpc with an operation that collides with the stream's end.
+            self._replies.put_nowait(None)
+            await asyncio.gather(writer, return_exceptions=True)
             tasks = list(self._running.values())
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _write(self) -> None:
+        while (reply := await self._replies.get()) is not None:
+            await self._context.write(self._server.raw_reply or pb.ReplyFrame(replies=[reply]).SerializeToString())
 
     async def _answer(self, call: pb.Call) -> None:
         reply = pb.Reply(id=call.id)
@@ -224,10 +231,7 @@ class _StreamHandler:
             reply.error.CopyFrom(pb.CallError(code=grpc.StatusCode.CANCELLED.value[0], reason="CANCELLED"))
         finally:
             del self._running[call.id]
-        if self._is_over:
-            return
-        async with self._one_writer:
-            await self._context.write(self._server.raw_reply or pb.ReplyFrame(replies=[reply]).SerializeToString())
+        self._replies.put_nowait(reply)
 
 
 async def _abort(context, refused: RefusedError) -> None:
