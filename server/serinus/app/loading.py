@@ -5,9 +5,13 @@ import functools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+
 from serinus.app.stack import ServedVersion
-from serinus.config.models import ModelSpec, TensorDeclaration
-from serinus.core.errors import ModelRejected
+from serinus.config.models import ModelSpec, TensorDeclaration, WarmUpInput
+from serinus.core.dtypes import DType
+from serinus.core.errors import InvalidInput, ModelRejected
+from serinus.core.predictor import Tensor, Tensors
 from serinus.core.signature import TensorSpec
 from serinus.runtime.model import load_model
 from serinus.runtime.options import SessionOptions
@@ -16,6 +20,7 @@ from serinus.serving.admission import ByteBudget
 from serinus.serving.slots import RunSlots
 from serinus.telemetry.logs import get_logger
 from serinus.telemetry.metrics import Metrics
+from serinus.transport.tensors import tensor_from_raw
 
 log = get_logger("serinus.loading")
 
@@ -64,6 +69,7 @@ class VersionLoader:
             intra_op_threads=spec.intra_op_threads,
             batching=spec.batching.enabled,
             batch_axes=spec.batch_axes,
+            samples=sample_inputs(spec),
         )
         load = functools.partial(load_model, identity, spec.versions[number], options, self._pool)
         model = await asyncio.get_running_loop().run_in_executor(self._threads, load)
@@ -80,6 +86,34 @@ class VersionLoader:
         for note in model.notes:
             log.info("model note", model=spec.name, version=identity.version_text, note=note)
         return served
+
+
+def sample_inputs(spec: ModelSpec) -> Tensors:
+    """The inputs of the first warm-up call that the operator described, batch axis included; {} if there is none.
+
+    Raises:
+        ModelRejected: a data file does not hold what its description says.
+    """
+    for sample in spec.warm_up:
+        leading = (sample.rows,) if spec.max_batch_size else ()
+        return {
+            name: _filled(name, (*leading, *described.dims), described) for name, described in sample.inputs.items()
+        }
+    return {}
+
+
+def _filled(name: str, shape: tuple[int, ...], described: WarmUpInput) -> Tensor:
+    dtype = described.dtype
+    if described.fill == "file" and described.file is not None:
+        try:
+            return tensor_from_raw(name, dtype, shape, described.file.read_bytes())
+        except (InvalidInput, OSError) as error:
+            raise ModelRejected(f"warm-up input {name!r}: its data file does not hold {dtype} {list(shape)}") from error
+    if dtype is DType.BYTES:
+        return np.full(shape, b"", np.object_)
+    if described.fill == "random" and dtype.is_float:
+        return np.random.default_rng(0).random(shape).astype(dtype.numpy)
+    return np.zeros(shape, dtype.numpy)
 
 
 def check_declarations(

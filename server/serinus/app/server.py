@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import gc
 import importlib.metadata
 import random
 import time
@@ -159,6 +160,11 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
             await block.enter_async_context(http)
         await block.enter_async_context(grpc)
         await _load_all(models, settings, named)
+        # What is here now stays: without this each full garbage collection would walk the modules and the models' facts,
+        # and hold the event loop for tens of milliseconds.
+        gc.collect()
+        gc.freeze()
+        block.callback(gc.unfreeze)
         lag = tasks.create_task(LoopLag(metrics.loop_lag)())
         block.callback(lag.cancel)
         face.open()

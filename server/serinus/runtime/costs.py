@@ -14,7 +14,7 @@ class CostModel:
     once; what a race loses is one sample.
     """
 
-    __slots__ = ("_count", "_rows", "_seconds", "_seen", "_suspect", "_total")
+    __slots__ = ("_best", "_best_asked", "_count", "_rows", "_seconds", "_seen", "_suspect", "_total")
 
     def __init__(self) -> None:
         self._rows = [0.0] * BUCKETS
@@ -23,6 +23,8 @@ class CostModel:
         self._seen = [0] * BUCKETS
         self._suspect = [False] * BUCKETS
         self._total = 0
+        self._best = 1
+        self._best_asked = (-1, 0)
 
     def __repr__(self) -> str:
         known = (
@@ -87,6 +89,13 @@ class CostModel:
 
         Known so far: it goes one doubling beyond what was measured while the last doubling paid.
         """
+        # Asked for every call, while the answer can change with every run.
+        if self._best_asked != (self._total, limit):
+            self._best_asked = (self._total, limit)
+            self._best = self._best_rows(limit)
+        return self._best
+
+    def _best_rows(self, limit: int) -> int:
         best = 1
         rate = self._rate(0)
         while best < limit:

@@ -38,7 +38,7 @@ _IGNORED = frozenset(
 _RESERVED = frozenset({"headers", "binary_data_output"})
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True)
 class Decoded:
     """A request, and what its answer must do besides holding the outputs.
 

@@ -1,0 +1,57 @@
+# Every target makes .venv by itself when it is missing; uv is used only where it is installed already.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+# Packages that are looked into for their ONNX files alone; what they would bring along is not needed and large.
+MODEL_FILES = rapidocr-onnxruntime==1.4.4 silero-vad==6.2.3
+PIP = $(shell command -v uv >/dev/null 2>&1 && echo "uv pip install --python $(BIN)/python" || echo "$(BIN)/python -m pip install --disable-pip-version-check")
+
+.PHONY: demo test test-protobuf7 check protos bench clean
+
+demo: $(VENV)/.demo
+	$(BIN)/serinus demo
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+# The other end of the protobuf range, in an environment of its own: tritonclient keeps the first one on protobuf 6.
+test-protobuf7: $(VENV)/.test
+	$(MAKE) VENV=.venv-protobuf7 .venv-protobuf7/.test
+	$(if $(findstring uv pip,$(PIP)),uv pip install --python .venv-protobuf7/bin/python,.venv-protobuf7/bin/python -m pip install --disable-pip-version-check) --quiet --no-deps "protobuf>=7,<8"
+	.venv-protobuf7/bin/python -m pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+protos: $(VENV)/.dev
+	$(BIN)/python protos/generate.py
+
+bench: $(VENV)/.bench
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf .venv .venv-protobuf7 build dist
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Serinus needs Python 3.11 or newer")'
+	if command -v uv >/dev/null 2>&1; then uv venv --python $(PYTHON) $(VENV); else $(PYTHON) -m venv $(VENV); fi
+
+$(VENV)/.demo: $(VENV)/bin/python pyproject.toml
+	$(PIP) --quiet --editable ".[demo]"
+	touch $@
+
+$(VENV)/.test: $(VENV)/bin/python pyproject.toml
+	$(PIP) --quiet --editable ".[test]"
+	$(PIP) --quiet --no-deps $(MODEL_FILES)
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.test
+	$(PIP) --quiet --editable ".[dev]"
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.test
+	$(PIP) --quiet --editable ".[bench]"
+	touch $@
