@@ -80,7 +80,7 @@ def model_config(servable: Servable) -> config.ModelConfig:
     )
     if rows and spec.batching.enabled:
         answer.dynamic_batching.preferred_batch_size.extend(spec.batching.preferred_rows)
-        answer.dynamic_batching.max_queue_delay_microseconds = int(spec.batching.linger_s * 1e6)
+        answer.dynamic_batching.max_queue_delay_microseconds = round(spec.batching.linger_s * 1e6)
         answer.dynamic_batching.priority_levels = spec.queue.priority_levels
         answer.dynamic_batching.default_priority_level = spec.queue.default_priority
     return answer

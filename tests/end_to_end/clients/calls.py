@@ -1,0 +1,21 @@
+"""Inputs of calls, in the words of Triton's client."""
+
+import numpy as np
+import tritonclient.grpc as triton
+
+
+def tensor(name: str, array: np.ndarray, datatype: str) -> triton.InferInput:
+    """An input of a call."""
+    made = triton.InferInput(name, list(array.shape), datatype)
+    made.set_data_from_numpy(array)
+    return made
+
+
+def floats(name: str, *rows: list[float]) -> triton.InferInput:
+    """An FP32 input with these rows."""
+    return tensor(name, np.array(rows, np.float32), "FP32")
+
+
+def busy(trips: int) -> list[triton.InferInput]:
+    """Inputs of the model `slow`; a trip takes about 2 microseconds."""
+    return [tensor("x", np.ones((1, 128), np.float32), "FP32"), tensor("trips", np.array(trips, np.int64), "INT64")]
