@@ -160,7 +160,7 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
             await block.enter_async_context(http)
         await block.enter_async_context(grpc)
         await _load_all(models, settings, named)
-        # What is here now stays: without this each full garbage collection would walk the modules and the models' facts,
+        # What is here now stays: without this each full garbage collection would walk all modules and models
         # and hold the event loop for tens of milliseconds.
         gc.collect()
         gc.freeze()

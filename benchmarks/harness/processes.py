@@ -1,0 +1,76 @@
+"""Server processes, and what they cost: the CPU time of all their threads as the kernel counts it."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_HERE = Path(__file__).resolve().parent.parent
+
+
+class ServerProcess:
+    """A server under test.
+
+    Attributes:
+        port: Where it takes gRPC calls.
+        started_s: From the start of the process to the line that says it is ready.
+    """
+
+    def __init__(self, process: subprocess.Popen[str], port: int, started_s: float) -> None:
+        self._process = process
+        self.port = port
+        self.started_s = started_s
+
+    @property
+    def target(self) -> str:
+        """Where to connect."""
+        return f"127.0.0.1:{self.port}"
+
+    def cpu_s(self) -> float:
+        """User and system time of all threads since the start, in seconds."""
+        stat = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(stat[11]) + int(stat[12])) / _TICKS
+
+    def rss_mib(self) -> float:
+        """Memory that the process holds, in MiB."""
+        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+@contextlib.contextmanager
+def running(command: Sequence[str]) -> Iterator[ServerProcess]:
+    """A server process whose first line of output is its port, or a JSON object with `grpc_port`."""
+    began = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{' '.join(command)} ended with {process.wait()} before it was ready")
+        said = json.loads(line)
+        port = said["grpc_port"] if isinstance(said, dict) else said
+        yield ServerProcess(process, port, time.perf_counter() - began)
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def echo_server() -> "contextlib.AbstractContextManager[ServerProcess]":
+    """A bare `grpc.aio` server that echoes bytes."""
+    return running([sys.executable, str(_HERE / "servers" / "echo.py")])
+
+
+def serinus_server(*models: str) -> "contextlib.AbstractContextManager[ServerProcess]":
+    """`serinus serve` with models `NAME=PATH`."""
+    flags = [part for model in models for part in ("--model", model)]
+    command = [str(Path(sys.executable).parent / "serinus"), "serve", "--json", *flags]
+    return running([*command, "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"])
