@@ -1,0 +1,64 @@
+"""`serinus demo`: everything on a real model and real files of this machine, offline."""
+
+import sys
+from functools import partial
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from serinus.cli.demo import report
+from serinus.cli.demo.features import read_features
+from serinus.cli.demo.files import choose, usual_roots, walk
+from serinus.cli.demo.package import find_model
+from serinus.cli.output import CommandFailed, cell, console, print_json
+from serinus.cli.target import JsonOption
+
+_MOST_ENTRIES = 300_000  # a second or two of looking
+_MOST_PER_SUFFIX = 8  # so that many kinds come together
+
+
+def demo(
+    *,
+    files: Annotated[
+        int, typer.Option("--files", metavar="N", min=1, max=20_000, help="How many files to look at.")
+    ] = 500,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve a real model, let it tell the kinds of real files of this machine, and show how fast it was.
+
+    The model is the one inside the installed magika package; nothing leaves this machine, and nothing stays running.
+    """
+    model = find_model()
+    # Here and not above: onnxruntime takes a second that the other commands would wait for.
+    from serinus.cli.demo.run import run_demo  # noqa: PLC0415 - see the line above
+
+    # Progress goes to standard error: standard output holds the result alone.
+    progress_console = console(sys.stderr)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=progress_console,
+        disable=not sys.stderr.isatty(),
+    ) as progress:
+        looking = progress.add_task("Looking for files", total=files)
+        read = partial(read_features, model=model)
+        samples = choose(
+            walk(usual_roots(), most_entries=_MOST_ENTRIES), read, wanted=files, most_per_suffix=_MOST_PER_SUFFIX
+        )
+        progress.update(looking, completed=len(samples))
+        if not samples:
+            raise CommandFailed("no readable file was found below " + ", ".join(map(str, usual_roots())))
+        asking = progress.add_task("Telling their kinds", total=len(samples))
+        outcome = run_demo(model, samples, partial(progress.advance, asking))
+    if as_json:
+        print_json(report.document(outcome))
+        return
+    out = console()
+    out.print(
+        cell(f"{model.onnx.parent.name} of magika, served on 127.0.0.1:{outcome.grpc_port}, stopped again", "dim")
+    )
+    out.print()
+    report.show(outcome, dict(model.descriptions), out)

@@ -1,0 +1,135 @@
+"""What the demo shows once it is over."""
+
+import collections
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from serinus.cli import units
+from serinus.cli.demo.bars import bar, latency_bars
+from serinus.cli.output import cell, plain_table
+from serinus_api.v1 import admin_pb2 as pb
+
+if TYPE_CHECKING:
+    from serinus.cli.demo.run import Classified, Outcome
+
+_MOST_KINDS_SHOWN = 30
+_BAR_WIDTH = 40
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """The files of one kind.
+
+    Attributes:
+        label: The model's word.
+        count: Files.
+        mean_score: How sure the model was, 0 to 1.
+        example: The file that it was surest of.
+    """
+
+    label: str
+    count: int
+    mean_score: float
+    example: Path
+
+
+def kinds(answers: "Sequence[Classified]") -> list[Kind]:
+    """The answers by kind, the most frequent first."""
+    groups: dict[str, list[Classified]] = {}
+    for answer in answers:
+        groups.setdefault(answer.kind, []).append(answer)
+    found = [
+        Kind(
+            label=label,
+            count=len(group),
+            mean_score=sum(answer.score for answer in group) / len(group),
+            example=min(group, key=lambda answer: (-answer.score, str(answer.file))).file,
+        )
+        for label, group in groups.items()
+    ]
+    return sorted(found, key=lambda kind: (-kind.count, kind.label))
+
+
+def batch_sizes(answers: "Sequence[Classified]") -> dict[int, int]:
+    """Runs by the number of files in them: each of the n files of a run says n."""
+    files = collections.Counter(answer.batch_rows for answer in answers)
+    return {rows: max(1, round(count / rows)) for rows, count in sorted(files.items())}
+
+
+def document(outcome: "Outcome") -> dict[str, object]:
+    """The outcome as JSON."""
+    latency = outcome.status.latency["request"]
+    return {
+        "files": len(outcome.answers),
+        "elapsed_s": outcome.elapsed_s,
+        "files_per_s": len(outcome.answers) / outcome.elapsed_s,
+        "runs": outcome.status.batches,
+        "batch_sizes": {str(rows): runs for rows, runs in batch_sizes(outcome.answers).items()},
+        "latency_s": {"p50": latency.p50_s, "p90": latency.p90_s, "p99": latency.p99_s},
+        "latency_bounds_s": list(latency.bucket_bounds_s),
+        "latency_counts": list(latency.bucket_counts),
+        "kinds": [dataclasses.asdict(kind) | {"example": str(kind.example)} for kind in kinds(outcome.answers)],
+    }
+
+
+def show(outcome: "Outcome", descriptions: dict[str, str], out: Console) -> None:
+    """Print the outcome for people."""
+    found = kinds(outcome.answers)
+    out.print(_kinds_table(found, descriptions))
+    if len(found) > _MOST_KINDS_SHOWN:
+        out.print(cell(f"... and {len(found) - _MOST_KINDS_SHOWN} kinds more", "dim"))
+    out.print()
+    out.print(_latency_table(outcome.status))
+    out.print()
+    out.print(_batches_table(outcome))
+    out.print()
+    out.print(cell(_summary(outcome, len(found)), "bold"))
+
+
+def _kinds_table(found: Sequence[Kind], descriptions: dict[str, str]) -> Table:
+    table = plain_table("FILES", "KIND", "", "SCORE", "EXAMPLE", right=("FILES", "SCORE"))
+    for kind in found[:_MOST_KINDS_SHOWN]:
+        table.add_row(
+            cell(kind.count),
+            cell(kind.label, "cyan"),
+            cell(descriptions.get(kind.label, "")),
+            f"{kind.mean_score:.2f}",
+            cell(kind.example, "dim"),
+        )
+    table.columns[-1].overflow = "ellipsis"
+    table.columns[-1].no_wrap = True
+    return table
+
+
+def _latency_table(status: pb.ModelStatus) -> Table:
+    latency = status.latency["request"]
+    table = plain_table(
+        "LATENCY", "CALLS", "", right=("LATENCY", "CALLS"), title="From arrival to answer, by the server"
+    )
+    for line in latency_bars(latency.bucket_bounds_s, latency.bucket_counts, width=_BAR_WIDTH):
+        table.add_row(line.label, cell(line.count), cell(line.bar, "green"))
+    return table
+
+
+def _batches_table(outcome: "Outcome") -> Table:
+    sizes = batch_sizes(outcome.answers)
+    most = max(sizes.values())
+    table = plain_table("FILES", "RUNS", "", right=("FILES", "RUNS"), title="Files in one run of the model")
+    for rows, runs in sizes.items():
+        table.add_row(cell(rows), cell(runs), cell(bar(runs, most, _BAR_WIDTH), "blue"))
+    return table
+
+
+def _summary(outcome: "Outcome", kinds_found: int) -> str:
+    files = len(outcome.answers)
+    latency = outcome.status.latency["request"]
+    return (
+        f"{files} files, {kinds_found} kinds, {units.seconds(outcome.elapsed_s)}: "
+        f"{units.rate(files / outcome.elapsed_s)} files/s over gRPC in {outcome.status.batches} runs, "
+        f"p50 {units.seconds(latency.p50_s)}, p90 {units.seconds(latency.p90_s)}, p99 {units.seconds(latency.p99_s)}"
+    )

@@ -1,0 +1,167 @@
+"""`serinus top`: what a server is doing now, read again and again; needs no Prometheus."""
+
+import asyncio
+import contextlib
+import dataclasses
+import sys
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Annotated
+
+import typer
+from rich.console import Group, RenderableType
+from rich.live import Live
+
+from serinus.cli import units
+from serinus.cli.output import cell, console, plain_table, print_json
+from serinus.cli.readings import ModelReading, compare
+from serinus.cli.target import DEFAULT_SERVER, JsonOption, ServerOption, connected_async
+from serinus_api.v1 import admin_pb2 as pb
+from serinus_client import AsyncClient, DeadlineExceeded, Unavailable
+
+_NUMBERS = ("CALLS/S", "ROWS/S", "P50", "P90", "P99", "QUEUE", "BATCH", "ERRORS")
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """One picture of a server.
+
+    Attributes:
+        server: Its address.
+        status: What it said; None when it did not answer this time.
+        models: What its models did since the picture before.
+    """
+
+    server: str
+    status: pb.GetServerStatusResponse | None
+    models: Sequence[ModelReading] = ()
+
+
+def top(
+    *,
+    interval_s: Annotated[
+        float, typer.Option("--interval", min=0.05, help="Seconds between two looks; rates are over this time.")
+    ] = 1.0,
+    once: Annotated[bool, typer.Option("--once", help="Look twice, one interval apart, print that and end.")] = False,
+    server: ServerOption = DEFAULT_SERVER,
+    as_json: JsonOption = False,
+) -> None:
+    """Watch rates, latencies, queues and batches by model, until Ctrl-C."""
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_watch(server, interval_s, once=once, as_json=as_json))
+
+
+async def _watch(server: str, interval_s: float, *, once: bool, as_json: bool) -> None:
+    async with connected_async(server) as client, contextlib.AsyncExitStack() as block:
+        views = await block.enter_async_context(contextlib.aclosing(watched(client, server, _every(interval_s))))
+        show: Callable[[View], None]
+        if as_json:
+            show = _show_json
+        elif once or not sys.stdout.isatty():
+            show = _show_once
+        else:
+            live = block.enter_context(Live(console=console(), screen=True, auto_refresh=False))
+
+            def show(view: View) -> None:
+                live.update(picture(view), refresh=True)
+
+        first = True
+        async for view in views:
+            # The first picture has no rates: it is for eyes that would rather not wait.
+            if not first or not (once or as_json):
+                show(view)
+            if once and not first:
+                return
+            first = False
+
+
+def _every(interval_s: float) -> Callable[[], Awaitable[None]]:
+    return lambda: asyncio.sleep(interval_s)
+
+
+async def watched(
+    client: AsyncClient, server: str, wait: Callable[[], Awaitable[None]], clock: Callable[[], float] = time.monotonic
+) -> AsyncGenerator[View, None]:
+    """A picture at once and another after each `wait`, for ever; a server that is gone may come back.
+
+    Raises:
+        SerinusError: it did not answer the first time.
+    """
+    before = await client.admin.server_status()
+    looked_at = clock()
+    yield View(server, before, compare(None, before, 0.0))
+    while True:
+        await wait()
+        try:
+            status = await client.admin.server_status()
+        except (Unavailable, DeadlineExceeded):
+            yield View(server, None)
+            continue
+        now = clock()
+        yield View(server, status, compare(before, status, now - looked_at))
+        before, looked_at = status, now
+
+
+def picture(view: View) -> RenderableType:
+    """The view for a terminal."""
+    if view.status is None:
+        return cell(f"{view.server} does not answer; still trying (Ctrl-C ends)", "red")
+    table = plain_table("MODEL", "VERSION", "STATE", *_NUMBERS, right=_NUMBERS)
+    for model in view.models:
+        latency = model.latency or model.latency_since_load
+        style = "" if model.latency else "dim"  # nothing answered just now: these are since the load
+        errors = sum(model.unanswered.values())
+        table.add_row(
+            cell(model.model),
+            cell(model.version),
+            cell(model.state, "green" if model.state == "READY" else "red"),
+            units.rate(model.calls_per_s),
+            units.rate(model.rows_per_s),
+            *(
+                cell(units.seconds(value), style)
+                for value in ((latency.p50_s, latency.p90_s, latency.p99_s) if latency else (0.0, 0.0, 0.0))
+            ),
+            f"{model.queued_calls}"
+            if model.queued_calls == model.queued_rows
+            else f"{model.queued_calls} ({model.queued_rows} rows)",
+            "-" if model.mean_batch_rows is None else f"{model.mean_batch_rows:.1f}",
+            cell(errors, "red" if model.unanswered_per_s else ""),
+        )
+    return Group(server_line(view.server, view.status), "", table)
+
+
+def server_line(server: str, status: pb.GetServerStatusResponse) -> RenderableType:
+    """The server in one line."""
+    state = "ready" if status.ready else "not ready"
+    return cell(
+        f"{server}  serinus {status.server_version}  {state}  "
+        f"loop lag {units.seconds(status.event_loop_lag_us / 1e6)}  "
+        f"in flight {units.size(status.bytes_in_flight)} of {units.size(status.bytes_limit)}  "
+        f"{status.compute_threads} compute threads",
+        "bold" if status.ready else "bold red",
+    )
+
+
+def _show_once(view: View) -> None:
+    console().print(picture(view))
+
+
+def _show_json(view: View) -> None:
+    print_json(document(view))
+
+
+def document(view: View) -> dict[str, object]:
+    """The view as JSON."""
+    if view.status is None:
+        return {"server": view.server, "reachable": False}
+    return {
+        "server": view.server,
+        "reachable": True,
+        "server_version": view.status.server_version,
+        "ready": view.status.ready,
+        "event_loop_lag_s": view.status.event_loop_lag_us / 1e6,
+        "bytes_in_flight": view.status.bytes_in_flight,
+        "bytes_limit": view.status.bytes_limit,
+        "compute_threads": view.status.compute_threads,
+        "models": [dataclasses.asdict(model) for model in view.models],
+    }
