@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import math
 import selectors
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
@@ -45,6 +46,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Set the clock to the next timer, to the bit: `now + (when - now)` would not always be `when`."""
         timers: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]  # asyncio has no public look at it
         self._now = max(self._now, timers[0].when())
+        # Timers within the resolution are due: the next float up, so that none is early and far times are reached.
+        self._clock_resolution = math.ulp(self._now)
 
 
 def run_virtual(main: Coroutine[Any, Any, T]) -> T:
