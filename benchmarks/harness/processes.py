@@ -64,13 +64,13 @@ def running(command: Sequence[str]) -> Iterator[ServerProcess]:
             process.wait()
 
 
-def echo_server() -> "contextlib.AbstractContextManager[ServerProcess]":
-    """A bare `grpc.aio` server that echoes bytes."""
-    return running([sys.executable, str(_HERE / "servers" / "echo.py")])
+def echo_server(loop: str) -> contextlib.AbstractContextManager[ServerProcess]:
+    """A bare `grpc.aio` server that echoes bytes, on "asyncio" or "uvloop"."""
+    return running([sys.executable, str(_HERE / "servers" / "echo.py"), loop])
 
 
-def serinus_server(*models: str) -> "contextlib.AbstractContextManager[ServerProcess]":
+def serinus_server(*models: str, flags: Sequence[str] = ()) -> contextlib.AbstractContextManager[ServerProcess]:
     """`serinus serve` with models `NAME=PATH`."""
-    flags = [part for model in models for part in ("--model", model)]
-    command = [str(Path(sys.executable).parent / "serinus"), "serve", "--json", *flags]
-    return running([*command, "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+    named = [part for model in models for part in ("--model", model)]
+    serinus = str(Path(sys.executable).parent / "serinus")
+    return running([serinus, "serve", "--json", *named, *flags, "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"])

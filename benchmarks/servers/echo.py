@@ -1,7 +1,11 @@
-"""The floor: a bare `grpc.aio` server that sends back the bytes it gets. Prints its port."""
+"""The floor: a bare `grpc.aio` server that sends back the bytes it gets. Prints its port.
+
+Run with `asyncio` or `uvloop`.
+"""
 
 import asyncio
 import signal
+import sys
 
 import grpc
 import grpc.aio
@@ -28,4 +32,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    if sys.argv[1] == "uvloop":
+        uvloop.run(main())
+    else:
+        asyncio.run(main())
