@@ -190,6 +190,16 @@ async def test_a_late_failure_does_not_wait_for_earlier_parts():
 
 
 @virtual
+async def test_the_other_parts_of_a_failed_call_are_not_run_again():
+    """Nobody waits for them: when their own run fails, only their neighbour is looked at."""
+    seconds = iter([1.0, 2.0, 1.0])
+    runner = FakeRunner(poison=[1, 4], seconds=lambda: next(seconds))
+    async with batcher(runner, policy=BatchPolicy(max_rows=2), slots=RunSlots(2)) as layer:
+        assert await outcomes([call(layer, 1, 2, 3), call(layer, 4)]) == [ModelFailed, ModelFailed]
+    assert runner.runs == [[1, 2], [3, 4], [4]]
+
+
+@virtual
 async def test_a_linger_waits_for_company():
     """With a linger the run starts when it is over, with whoever came."""
     runner, metrics = FakeRunner(), FakeBatchMetrics()

@@ -62,6 +62,18 @@ async def test_what_expired_is_dropped_before_rows_are_joined():
 
 
 @virtual
+async def test_what_was_cancelled_in_this_very_tick_does_not_run_on_the_loop():
+    """A quick batch is looked through once more as well."""
+    runner = FakeRunner(quick_rows=8)
+    async with batcher(runner) as layer:
+        calls = [call(layer, 1), call(layer, 2)]
+        await asyncio.sleep(0)
+        calls[0].cancel()
+        assert await outcomes(calls) == [asyncio.CancelledError, [2]]
+    assert runner.runs == [[2]]
+
+
+@virtual
 async def test_a_past_deadline_never_runs():
     """Not even on an idle server."""
     runner = FakeRunner()

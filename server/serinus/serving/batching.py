@@ -107,15 +107,18 @@ class Batcher:
         running = self._running
         if not ahead and not running.is_full():
             return 0.0
-        cost, best, most = self._runner.cost, self._best_rows(), self._policy.max_rows
-        wait_s = max(0.0, running.next_end() - self._clock()) if running.is_full() else 0.0
+        cost, most = self._runner.cost, self._policy.max_rows
+        best = self._best_rows()
         full_runs_ahead, shared = divmod(ahead, best)  # the last rows ahead share the run of this call, as far as known
-        own_runs = -(-rows // most)
-        return (
-            wait_s
-            + full_runs_ahead * cost.predict_s(best) / running.at_once
-            + max(1, -(-own_runs // running.at_once)) * cost.predict_s(min(shared + rows, most))
-        )
+        finish_s = cost.predict_s(min(shared + rows, most))
+        if rows > most:
+            parts = -(-rows // most)
+            finish_s *= -(-parts // running.at_once)
+        if full_runs_ahead:
+            finish_s += full_runs_ahead * cost.predict_s(best) / running.at_once
+        if running.is_full():
+            finish_s += max(0.0, running.next_end() - self._clock())
+        return finish_s
 
     # The way in and out of a call.
 
