@@ -3,12 +3,11 @@
 import asyncio
 from collections.abc import Callable
 
-from tests.support.fakes import FakeBatchMetrics, FakeRunner, request
-
 from serinus.core.predictor import Predictor, Response
 from serinus.serving.batch_policy import BatchPolicy
 from serinus.serving.batching import Batcher
 from serinus.serving.slots import RunSlots
+from tests.support.fakes import FakeBatchMetrics, FakeRunner, request
 
 
 def batcher(

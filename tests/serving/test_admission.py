@@ -3,14 +3,14 @@
 import asyncio
 
 import pytest
-from tests.serving.batchers import batcher, call
-from tests.support.fakes import FakePredictor, FakeRunner, outcomes, request, settle
-from tests.support.virtual_loop import virtual
 
 from serinus.core.errors import DeadlinePassed, ModelFailed, Overloaded
 from serinus.core.predictor import Request
 from serinus.serving.admission import Admission, ByteBudget
 from serinus.serving.batch_policy import BatchPolicy
+from tests.serving.batchers import batcher, call
+from tests.support.fakes import FakePredictor, FakeRunner, outcomes, request, settle
+from tests.support.virtual_loop import virtual
 
 
 class FakeBacklog:

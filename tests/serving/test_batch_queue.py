@@ -4,10 +4,10 @@ import asyncio
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.fakes import request
-from tests.support.virtual_loop import run_virtual, virtual
 
 from serinus.serving.batch_queue import BatchQueue, Entry
+from tests.support.fakes import request
+from tests.support.virtual_loop import run_virtual, virtual
 
 
 def entry(tag: int, *, rows: int = 1, key: str = "", level: int = 5) -> Entry:

@@ -4,6 +4,13 @@ import asyncio
 
 import numpy as np
 import pytest
+
+from serinus.core.errors import ModelFailed
+from serinus.core.predictor import Request, Response
+from serinus.core.signature import Signature
+from serinus.serving.batch_policy import BatchPolicy
+from serinus.serving.slots import RunSlots
+from serinus.telemetry.outcome import DispatchReason
 from tests.serving.batchers import batcher, call, now
 from tests.support.fakes import (
     FAR,
@@ -19,13 +26,6 @@ from tests.support.fakes import (
     tags_of,
 )
 from tests.support.virtual_loop import virtual
-
-from serinus.core.errors import ModelFailed
-from serinus.core.predictor import Request, Response
-from serinus.core.signature import Signature
-from serinus.serving.batch_policy import BatchPolicy
-from serinus.serving.slots import RunSlots
-from serinus.telemetry.outcome import DispatchReason
 
 
 @virtual

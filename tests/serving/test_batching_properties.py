@@ -6,6 +6,16 @@ import itertools
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from serinus.core.errors import DeadlinePassed, Draining, ModelFailed, Overloaded
+from serinus.core.predictor import Predictor, Request, Response
+from serinus.serving.admission import Admission, ByteBudget
+from serinus.serving.batch_policy import BatchPolicy
+from serinus.serving.batching import Batcher
+from serinus.serving.lease import Leases
+from serinus.serving.measured import Measured
+from serinus.serving.slots import RunSlots
+from serinus.serving.validation import Validation
 from tests.support.fakes import (
     FAR,
     TAGGED_LENGTHS,
@@ -17,16 +27,6 @@ from tests.support.fakes import (
     tags_of,
 )
 from tests.support.virtual_loop import run_virtual
-
-from serinus.core.errors import DeadlinePassed, Draining, ModelFailed, Overloaded
-from serinus.core.predictor import Predictor, Request, Response
-from serinus.serving.admission import Admission, ByteBudget
-from serinus.serving.batch_policy import BatchPolicy
-from serinus.serving.batching import Batcher
-from serinus.serving.lease import Leases
-from serinus.serving.measured import Measured
-from serinus.serving.slots import RunSlots
-from serinus.serving.validation import Validation
 
 GRAIN_S = 0.001 + 1e-9
 # Times lie on a grid, so that arrivals, cancellations, deadlines and ends of runs often fall into one tick.

@@ -3,12 +3,12 @@
 import asyncio
 
 import pytest
-from tests.serving.batchers import batcher, call, now
-from tests.support.fakes import FakeCosts, FakeRunner, outcomes, settle
-from tests.support.virtual_loop import virtual
 
 from serinus.serving.batch_policy import BatchPolicy
 from serinus.serving.slots import RunSlots
+from tests.serving.batchers import batcher, call, now
+from tests.support.fakes import FakeCosts, FakeRunner, outcomes, settle
+from tests.support.virtual_loop import virtual
 
 ONE_BY_ONE = BatchPolicy(max_rows=1)
 

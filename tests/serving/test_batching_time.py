@@ -3,13 +3,13 @@
 import asyncio
 
 import pytest
-from tests.serving.batchers import batcher, call, now, ticks_until
-from tests.support.fakes import FAR, TAGGED_LENGTHS, FakeBatchMetrics, FakeCosts, FakeRunner, outcomes, request, settle
-from tests.support.virtual_loop import virtual
 
 from serinus.core.errors import DeadlinePassed, Draining, Overloaded
 from serinus.serving.batch_policy import BatchPolicy
 from serinus.serving.slots import RunSlots
+from tests.serving.batchers import batcher, call, now, ticks_until
+from tests.support.fakes import FAR, TAGGED_LENGTHS, FakeBatchMetrics, FakeCosts, FakeRunner, outcomes, request, settle
+from tests.support.virtual_loop import virtual
 
 
 @virtual

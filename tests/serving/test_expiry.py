@@ -2,12 +2,11 @@
 
 import asyncio
 
-from tests.support.fakes import FAR, request
-from tests.support.virtual_loop import virtual
-
 from serinus.core.errors import DeadlinePassed, Overloaded
 from serinus.serving.batch_queue import Entry
 from serinus.serving.expiry import Expiry
+from tests.support.fakes import FAR, request
+from tests.support.virtual_loop import virtual
 
 
 class Watch:

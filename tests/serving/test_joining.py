@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.serving.batchers import batcher
-from tests.support.fakes import FAR, TAGGED, FakeRunner, spec
-from tests.support.virtual_loop import virtual
 
 from serinus.core.dtypes import DType
 from serinus.core.errors import BadModelOutput
 from serinus.core.predictor import Request, Tensor
 from serinus.core.signature import Signature, TensorSpec
 from serinus.serving.joining import Joiner
+from tests.serving.batchers import batcher
+from tests.support.fakes import FAR, TAGGED, FakeRunner, spec
+from tests.support.virtual_loop import virtual
 
 WITH_RATE = Signature(
     (spec("x", "n", "length"), TensorSpec("rate", DType.FP32, (), None, optional=True)), (spec("y", "n", "length"),)

@@ -6,9 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from tests.serving.batchers import batcher, call, now, ticks_until
-from tests.support.fakes import FAR, FakeBatchMetrics, FakeCosts, FakeRunner, outcomes, request, spec
-from tests.support.virtual_loop import virtual
 
 from serinus.core.dtypes import DType
 from serinus.core.errors import BadModelOutput, DeadlinePassed, InvalidInput, ModelFailed
@@ -17,6 +14,9 @@ from serinus.core.signature import Signature
 from serinus.serving.batch_policy import BatchPolicy
 from serinus.serving.slots import RunSlots
 from serinus.telemetry.outcome import DispatchReason
+from tests.serving.batchers import batcher, call, now, ticks_until
+from tests.support.fakes import FAR, FakeBatchMetrics, FakeCosts, FakeRunner, outcomes, request, spec
+from tests.support.virtual_loop import virtual
 
 FLOATS = Signature((spec("x", "n", 3, dtype=DType.FP32),), (spec("y", "n", 3, dtype=DType.FP32),))
 

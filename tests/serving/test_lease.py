@@ -3,11 +3,11 @@
 import asyncio
 
 import pytest
-from tests.support.fakes import FakePredictor, request, settle
-from tests.support.virtual_loop import virtual
 
 from serinus.core.errors import Draining, ModelFailed
 from serinus.serving.lease import Leases
+from tests.support.fakes import FakePredictor, request, settle
+from tests.support.virtual_loop import virtual
 
 
 @virtual

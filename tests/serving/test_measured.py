@@ -3,8 +3,6 @@
 import asyncio
 
 import pytest
-from tests.support.fakes import FAKE_VERSION, FakeCallMetrics, FakePredictor, request, settle
-from tests.support.virtual_loop import virtual
 
 from serinus.core.errors import (
     BadModelOutput,
@@ -18,6 +16,8 @@ from serinus.core.errors import (
 from serinus.core.predictor import Response
 from serinus.serving.measured import Measured
 from serinus.telemetry.outcome import Outcome
+from tests.support.fakes import FAKE_VERSION, FakeCallMetrics, FakePredictor, request, settle
+from tests.support.virtual_loop import virtual
 
 
 @virtual

@@ -3,14 +3,14 @@
 import ml_dtypes
 import numpy as np
 import pytest
-from tests.support.fakes import FAR, FakePredictor, spec
-from tests.support.virtual_loop import run_virtual
 
 from serinus.core.dtypes import DType
 from serinus.core.errors import InvalidInput
 from serinus.core.predictor import Request, Tensor
 from serinus.core.signature import Signature, TensorSpec
 from serinus.serving.validation import Validation
+from tests.support.fakes import FAR, FakePredictor, spec
+from tests.support.virtual_loop import run_virtual
 
 OUTPUTS = (spec("y", "n"), spec("z", "n"))
 FOUR = Signature((spec("x", "n", 4, dtype=DType.FP32), spec("ids", "n", "length")), OUTPUTS)

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from tests.support.virtual_loop import Deadlock, run_virtual
 
 
