@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from google.protobuf.internal import api_implementation
 from prometheus_client import CollectorRegistry
 
 from serinus.app.loading import VersionLoader
@@ -96,8 +97,9 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
         rng: For what should differ from server to server.
 
     Raises:
-        StartRefused: a named model cannot be served, a provider is missing, a port is taken.
+        StartRefused: a named model cannot be served, a provider is missing, a port is taken, protobuf is slow.
     """
+    _require_fast_protobuf()
     named = settings.model_specs
     threads = settings.compute.threads or max(1, round(cpu_quota()))
     registry = CollectorRegistry()
@@ -197,6 +199,15 @@ async def _load_all(models: Models, settings: Settings, named: Sequence[ModelSpe
         # What is wrong with one model is in the log and in the index; the others serve.
         with contextlib.suppress(ServerError):
             await models.load(spec)
+
+
+def _require_fast_protobuf() -> None:
+    """Only upb bounds how deep messages nest and how long parsing takes; Python's parser can be made to overflow."""
+    if (found := api_implementation.Type()) != "upb":
+        raise StartRefused(
+            f"protobuf runs on its {found!r} implementation: expected 'upb'; "
+            "unset PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION, or install a protobuf wheel for this platform"
+        )
 
 
 @contextlib.contextmanager

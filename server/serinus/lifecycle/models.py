@@ -8,9 +8,9 @@ from types import MappingProxyType, TracebackType
 from typing import Self
 
 from serinus.config.models import ModelSpec
-from serinus.core.errors import NotFound, NotLoaded, ServerError
+from serinus.core.errors import InvalidInput, NotFound, NotLoaded, ServerError
 from serinus.core.predictor import Request, Response
-from serinus.core.version import ModelVersion, Version
+from serinus.core.version import ModelVersion, Version, check_model_name
 from serinus.lifecycle.servable import Loader, Servable
 from serinus.telemetry.logs import get_logger
 
@@ -83,6 +83,7 @@ class Models:
             version: "" for the newest that serves, a semantic version, or a version's number.
 
         Raises:
+            InvalidInput: no model or version can have such a name.
             NotFound: there is none.
             NotLoaded: there is one, and it does not serve now.
         """
@@ -102,6 +103,8 @@ class Models:
 
     def _why_not(self, model: str, version: str) -> ServerError:
         known = self._statuses.get(model)
+        if impossible := _impossible_name(model, version):
+            return impossible
         if not known:
             return NotFound(f"model {model[:64]!r}: expected one that this server has", field="model")
         if not version:
@@ -233,3 +236,20 @@ class Models:
 
     def _note(self, identity: ModelVersion, state: ModelState, reason: str = "") -> None:
         self._statuses.setdefault(identity.model, {})[identity.number] = VersionStatus(identity, state, reason)
+
+
+def _impossible_name(model: str, version: str) -> InvalidInput | None:
+    """Why nothing can have these names, so that a caller with a mistaken or hostile one hears that it is no name."""
+    try:
+        check_model_name(model)
+    except InvalidInput as error:
+        return error
+    try:
+        check_model_name(version or "1")  # aliases stand beside versions, and are named as models are
+    except InvalidInput:
+        return InvalidInput(
+            f"invalid version {version[:64]!r}: expected MAJOR.MINOR.PATCH, a number or an alias",
+            reason="INVALID_VERSION",
+            field="version",
+        )
+    return None

@@ -4,6 +4,7 @@ import dataclasses
 
 import grpc
 
+from open_inference.grpc_service_pb2 import ModelInferRequest
 from serinus.config.sections import LimitSettings
 from serinus.lifecycle.models import Models
 from serinus.telemetry.logs import Logs
@@ -19,9 +20,7 @@ from serinus.transport.predict_codec import PredictDecoder
 from serinus.transport.predict_service import PredictService
 from serinus.transport.reflection import reflection_handlers
 from serinus.transport.wire_limits import WireLimits
-
-# Messages with maps inside: field number in ModelInferRequest of inputs and outputs, and of `parameters` in each.
-_OIP_NESTED = {5: 4, 6: 2}
+from serinus_api.v1.predict_pb2 import PredictRequest
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,15 +62,17 @@ class Face:
         parts = self._parts
         limits = parts.limits
         budgets = Budgets(default_s=limits.default_budget_s, longest_s=limits.max_deadline_s)
+        infer_limits = WireLimits.of(ModelInferRequest, limits.max_inputs)
         predict = PredictService(
             models=parts.models,
             decoder=PredictDecoder(budgets=budgets, max_inputs=limits.max_inputs),
+            limits=WireLimits.of(PredictRequest, limits.max_inputs),
             drain=parts.drain,
             metrics=parts.metrics,
         )
         infer = OipInfer(
             models=parts.models,
-            decoder=InferDecoder(budgets=budgets, limits=WireLimits(max_inputs=limits.max_inputs, nested=_OIP_NESTED)),
+            decoder=InferDecoder(budgets=budgets, limits=infer_limits),
             drain=parts.drain,
             metrics=parts.metrics,
         )

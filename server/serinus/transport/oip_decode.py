@@ -4,15 +4,16 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-from google.protobuf.message import DecodeError
 
 from open_inference import grpc_service_pb2 as oip
 from serinus.core.dtypes import DType
 from serinus.core.errors import InvalidInput, Unsupported
 from serinus.core.predictor import Request, Tensor
 from serinus.transport.deadlines import Budgets
+from serinus.transport.service import parse
+from serinus.transport.status import printable
 from serinus.transport.tensors import element_count, object_array, tensor_from_raw
-from serinus.transport.wire_limits import WireLimits, check_text
+from serinus.transport.wire_limits import WireLimits, check_count, check_text
 
 _DTYPES = {str(dtype): dtype for dtype in DType}
 # Which field of InferTensorContents holds which element type; half floats have none and must come raw.
@@ -35,6 +36,7 @@ _TYPED_FIELDS = {
 _IGNORED = frozenset(
     {"sequence_id", "sequence_start", "sequence_end", "triton_enable_empty_final_response", "triton_final_response"}
 )
+_MOST_TYPED = 1 << 20  # of one tensor: 75 ms of making objects, which the event loop waits for
 _RESERVED = frozenset({"headers", "binary_data_output"})
 
 
@@ -68,19 +70,18 @@ class InferDecoder:
             InvalidInput: it cannot be read, or breaks a rule of the protocol.
             Unsupported: it asks for shared memory.
         """
-        limits = self._limits
-        limits.check_message(message)
-        try:
-            wire = oip.ModelInferRequest.FromString(message)
-        except DecodeError as error:
-            raise InvalidInput("cannot parse the message as a ModelInferRequest", reason="MALFORMED_REQUEST") from error
+        wire = parse(oip.ModelInferRequest, message, self._limits)
+        most = self._limits.max_entries
         check_text("id", wire.id)
+        check_count("inputs", wire.inputs, most)
         timeout_us = priority = 0
         if wire.parameters:
+            check_count("parameters", wire.parameters, most)
             timeout_us, priority = _parameters(wire.parameters)
         outputs: tuple[str, ...] = ()
         classify = _NOTHING
         if wire.outputs:
+            check_count("outputs", wire.outputs, most)
             outputs, classify = _outputs(wire.outputs)
         return Decoded(
             Request(
@@ -96,6 +97,13 @@ class InferDecoder:
             ),
             classify,
         )
+
+    def id_of(self, message: bytes) -> str:
+        """The id of a call that failed, if it can be read, so that the client knows which one it was."""
+        try:
+            return printable(parse(oip.ModelInferRequest, message, self._limits).id)
+        except InvalidInput:
+            return ""
 
     def _inputs(self, wire: oip.ModelInferRequest) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = {}
@@ -144,6 +152,13 @@ def _typed(name: str, dtype: DType, shape: tuple[int, ...], contents: oip.InferT
         )
     values = getattr(contents, field)
     expected = element_count(name, shape)
+    if len(values) > _MOST_TYPED:
+        raise InvalidInput(
+            f"input {name!r}: expected at most {_MOST_TYPED} elements in {field}, got {len(values)}; "
+            "raw_input_contents holds any number",
+            reason="TOO_MANY_ELEMENTS",
+            field=name,
+        )
     if len(values) != expected:
         raise InvalidInput(
             f"input {name!r}: shape {list(shape)}: expected {expected} elements, got {len(values)}",

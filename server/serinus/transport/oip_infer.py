@@ -4,7 +4,6 @@ import asyncio
 from time import monotonic
 
 import grpc.aio
-from google.protobuf.message import DecodeError
 
 from open_inference import grpc_service_pb2 as oip
 from serinus.core.errors import ModelFailed, ServerError
@@ -14,7 +13,6 @@ from serinus.transport.drain import Drain
 from serinus.transport.guard import Context, is_ours, wire_status
 from serinus.transport.oip_decode import InferDecoder
 from serinus.transport.oip_encode import InferEncoder
-from serinus.transport.status import printable
 from serinus.transport.wire import length_tag, nested
 
 _MOST_OPEN = 256  # calls of one stream; then its messages wait in the transport
@@ -95,17 +93,9 @@ class OipInfer:
         except Exception as error:  # noqa: BLE001 - a call's outermost frame; wire_status logs
             failure = error
         status = wire_status(failure, method=_STREAM)
-        named = oip.ModelInferResponse(id=_id_of(message))
+        named = oip.ModelInferResponse(id=self._decoder.id_of(message))
         answer = oip.ModelStreamInferResponse(error_message=status.message, infer_response=named)
         return answer.SerializeToString(), failure
 
 
 _Answers = asyncio.Queue[asyncio.Task[tuple[bytes, Exception | None]] | None]
-
-
-def _id_of(message: bytes) -> str:
-    """The id of a call that failed, if it can be read, so that the client knows which one it was."""
-    try:
-        return printable(oip.ModelInferRequest.FromString(message).id)
-    except DecodeError:
-        return ""

@@ -13,6 +13,7 @@ from serinus.transport.frames import FrameStream
 from serinus.transport.guard import Context
 from serinus.transport.predict_codec import TO_WIRE, PredictDecoder, PredictEncoder
 from serinus.transport.service import parse, service, typed
+from serinus.transport.wire_limits import WireLimits
 from serinus_api.v1 import predict_pb2 as pb
 
 NAME = "serinus.v1.PredictService"
@@ -21,9 +22,12 @@ NAME = "serinus.v1.PredictService"
 class PredictService:
     """Answers predictions of `models`, one by one or in frames."""
 
-    def __init__(self, *, models: Models, decoder: PredictDecoder, drain: Drain, metrics: Metrics) -> None:
+    def __init__(
+        self, *, models: Models, decoder: PredictDecoder, limits: WireLimits, drain: Drain, metrics: Metrics
+    ) -> None:
         self._models = models
         self._decoder = decoder
+        self._limits = limits
         self._drain = drain
         self._metrics = metrics
         self._encoder = PredictEncoder()
@@ -39,7 +43,7 @@ class PredictService:
     async def _predict(self, message: bytes, context: Context) -> bytes:
         try:
             request = self._decoder.decode(
-                parse(pb.PredictRequest, message),
+                parse(pb.PredictRequest, message, self._limits),
                 size_bytes=len(message),
                 now=monotonic(),
                 remaining_s=context.time_remaining(),

@@ -1,5 +1,6 @@
 """Registers services whose every method is guarded, from plain functions."""
 
+import functools
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
@@ -8,8 +9,11 @@ from google.protobuf.message import DecodeError, Message
 
 from serinus.core.errors import InvalidInput
 from serinus.transport.guard import Context, StreamMethod, UnaryMethod, guarded_stream, guarded_unary
+from serinus.transport.wire_limits import WireLimits
 
 Asked = TypeVar("Asked", bound=Message)
+
+_MOST_ENTRIES = 1024  # of a repeated field, where nobody sets a closer limit
 
 
 def service(
@@ -44,12 +48,24 @@ def typed(asked: type[Asked], method: Callable[[Asked], Message | Awaitable[Mess
     return unary
 
 
-def parse(asked: type[Asked], message: bytes) -> Asked:
+@functools.cache
+def _usual_limits(asked: type[Message]) -> WireLimits:
+    return WireLimits.of(asked, _MOST_ENTRIES)
+
+
+def parse(asked: type[Asked], message: bytes, limits: WireLimits | None = None) -> Asked:
     """A message from its bytes.
 
+    Args:
+        asked: The message's type.
+        message: Its bytes.
+        limits: How many parts it may have; None stands for what any message of this type may have.
+
     Raises:
-        InvalidInput: they are not one.
+        InvalidInput: they are not one, or it has too many parts.
     """
+    limits = limits or _usual_limits(asked)  # type: ignore[arg-type]  # mypy takes the class to be as unhashable as its messages
+    limits.check_message(message)
     try:
         return asked.FromString(message)
     except DecodeError as error:

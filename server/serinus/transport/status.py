@@ -95,7 +95,8 @@ def internal_error(error_id: str) -> WireStatus:
 
 def printable(text: str) -> str:
     """`text` in printable ASCII, control and other characters escaped, at most 512 characters."""
-    return _UNPRINTABLE.sub(_escape, text)[:_LONGEST_MESSAGE]
+    # Cut first as well: a name can be as long as a message, and each character grows at most.
+    return _UNPRINTABLE.sub(_escape, text[:_LONGEST_MESSAGE])[:_LONGEST_MESSAGE]
 
 
 def _escape(match: re.Match[str]) -> str:

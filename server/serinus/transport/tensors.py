@@ -11,6 +11,7 @@ import numpy as np
 from serinus.core.dtypes import DType
 from serinus.core.errors import InvalidInput
 from serinus.core.predictor import Tensor
+from serinus.transport.wire_limits import MOST_AXES, MOST_STRINGS
 
 _LENGTH = struct.Struct("<I")
 _LARGEST = (1 << 31) - 1
@@ -45,8 +46,12 @@ def element_count(name: str, shape: tuple[int, ...]) -> int:
     """The product of `shape`.
 
     Raises:
-        InvalidInput: a length is negative, or it or the product is beyond 2^31 - 1.
+        InvalidInput: a length is negative, it or the product is beyond 2^31 - 1, or there are too many axes.
     """
+    if len(shape) > MOST_AXES:
+        raise InvalidInput(
+            f"input {name!r}: expected at most {MOST_AXES} axes, got {len(shape)}", reason="TOO_MANY_AXES", field=name
+        )
     elements = math.prod(shape)
     if shape and (min(shape) < 0 or max(shape) > _LARGEST or elements > _LARGEST):
         if min(shape) < 0:
@@ -64,6 +69,12 @@ def element_count(name: str, shape: tuple[int, ...]) -> int:
 
 
 def _bytes_tensor(name: str, elements: int, raw: bytes) -> Tensor:
+    if elements > MOST_STRINGS:
+        raise InvalidInput(
+            f"input {name!r}: BYTES: expected at most {MOST_STRINGS} elements, got {elements}",
+            reason="TOO_MANY_ELEMENTS",
+            field=name,
+        )
     tensor: list[bytes] = []
     position, end = 0, len(raw)
     if end < elements * _LENGTH.size:
