@@ -17,7 +17,7 @@ from serinus.cli.output import cell, console, plain_table, print_json
 from serinus.cli.readings import ModelReading, compare
 from serinus.cli.target import DEFAULT_SERVER, JsonOption, ServerOption, connected_async
 from serinus_api.v1 import admin_pb2 as pb
-from serinus_client import AsyncClient, DeadlineExceeded, Unavailable
+from serinus_client import DeadlineExceeded, Unavailable
 
 _NUMBERS = ("CALLS/S", "ROWS/S", "P50", "P90", "P99", "QUEUE", "BATCH", "ERRORS")
 
@@ -53,7 +53,8 @@ def top(
 
 async def _watch(server: str, interval_s: float, *, once: bool, as_json: bool) -> None:
     async with connected_async(server) as client, contextlib.AsyncExitStack() as block:
-        views = await block.enter_async_context(contextlib.aclosing(watched(client, server, _every(interval_s))))
+        pictures = watched(client.admin.server_status, server, wait=_every(interval_s), clock=time.monotonic)
+        views = await block.enter_async_context(contextlib.aclosing(pictures))
         show: Callable[[View], None]
         if as_json:
             show = _show_json
@@ -80,20 +81,30 @@ def _every(interval_s: float) -> Callable[[], Awaitable[None]]:
 
 
 async def watched(
-    client: AsyncClient, server: str, wait: Callable[[], Awaitable[None]], clock: Callable[[], float] = time.monotonic
+    ask: Callable[[], Awaitable[pb.GetServerStatusResponse]],
+    server: str,
+    *,
+    wait: Callable[[], Awaitable[None]],
+    clock: Callable[[], float],
 ) -> AsyncGenerator[View, None]:
     """A picture at once and another after each `wait`, for ever; a server that is gone may come back.
+
+    Args:
+        ask: Gets the server's status.
+        server: Its address, for the pictures.
+        wait: Passes the time between two of them.
+        clock: Seconds.
 
     Raises:
         SerinusError: it did not answer the first time.
     """
-    before = await client.admin.server_status()
+    before = await ask()
     looked_at = clock()
     yield View(server, before, compare(None, before, 0.0))
     while True:
         await wait()
         try:
-            status = await client.admin.server_status()
+            status = await ask()
         except (Unavailable, DeadlineExceeded):
             yield View(server, None)
             continue

@@ -54,13 +54,13 @@ class FileTypeModel:
         return _TEXT if shown in self.text_labels else _BINARY
 
 
-def find_model() -> FileTypeModel:
-    """The model inside the installed package, which is not imported for it.
+def find_model(package: str = "magika") -> FileTypeModel:
+    """The model inside the installed `package`, which is not imported for it.
 
     Raises:
         CommandFailed: the package is not installed, or is not laid out as expected.
     """
-    spec = importlib.util.find_spec("magika")
+    spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise CommandFailed(_MISSING)
     return read_model(Path(spec.origin).parent)

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 _MOST_KINDS_SHOWN = 30
 _BAR_WIDTH = 40
+_LONGEST_DESCRIPTION = 24
+_BESIDE_PATHS = 56  # what the other columns take at most
+_SHORTEST_PATH = 24
+_MOST_PARTS = 3  # "/", a folder and a name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +84,7 @@ def document(outcome: "Outcome") -> dict[str, object]:
 def show(outcome: "Outcome", descriptions: dict[str, str], out: Console) -> None:
     """Print the outcome for people."""
     found = kinds(outcome.answers)
-    out.print(_kinds_table(found, descriptions))
+    out.print(_kinds_table(found, descriptions, max(_SHORTEST_PATH, out.width - _BESIDE_PATHS)))
     if len(found) > _MOST_KINDS_SHOWN:
         out.print(cell(f"... and {len(found) - _MOST_KINDS_SHOWN} kinds more", "dim"))
     out.print()
@@ -91,18 +95,28 @@ def show(outcome: "Outcome", descriptions: dict[str, str], out: Console) -> None
     out.print(cell(_summary(outcome, len(found)), "bold"))
 
 
-def _kinds_table(found: Sequence[Kind], descriptions: dict[str, str]) -> Table:
+def shortened(file: Path, longest: int) -> str:
+    """The end of a path in at most `longest` characters: the name with its folder if they fit."""
+    text = "/".join(("…", *file.parts[-2:])) if len(file.parts) > _MOST_PARTS else str(file)
+    return text if len(text) <= longest else "…" + text[1 - longest :]
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _kinds_table(found: Sequence[Kind], descriptions: dict[str, str], longest_path: int) -> Table:
     table = plain_table("FILES", "KIND", "", "SCORE", "EXAMPLE", right=("FILES", "SCORE"))
     for kind in found[:_MOST_KINDS_SHOWN]:
         table.add_row(
             cell(kind.count),
             cell(kind.label, "cyan"),
-            cell(descriptions.get(kind.label, "")),
+            cell(_cut(descriptions.get(kind.label, ""), _LONGEST_DESCRIPTION)),
             f"{kind.mean_score:.2f}",
-            cell(kind.example, "dim"),
+            cell(shortened(kind.example, longest_path), "dim"),
         )
-    table.columns[-1].overflow = "ellipsis"
-    table.columns[-1].no_wrap = True
+    for column in table.columns:
+        column.no_wrap = True
     return table
 
 
