@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+
 from tests.end_to_end.clients.process import ChildServer, child_server
 from tests.end_to_end.clients.repository import real_models, write_repository
 

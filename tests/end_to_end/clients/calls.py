@@ -1,7 +1,11 @@
 """Inputs of calls, in the words of Triton's client."""
 
+import asyncio
+from typing import Any
+
 import numpy as np
 import tritonclient.grpc as triton
+import tritonclient.grpc.aio as triton_aio
 
 
 def tensor(name: str, array: np.ndarray, datatype: str) -> triton.InferInput:
@@ -19,3 +23,11 @@ def floats(name: str, *rows: list[float]) -> triton.InferInput:
 def busy(trips: int) -> list[triton.InferInput]:
     """Inputs of the model `slow`; a trip takes about 2 microseconds."""
     return [tensor("x", np.ones((1, 128), np.float32), "FP32"), tensor("trips", np.array(trips, np.int64), "INT64")]
+
+
+async def sent(client: triton_aio.InferenceServerClient, **call: Any) -> "asyncio.Task[triton.InferResult]":
+    """A call that the server has by now: round trips on the same connection came back after it went out."""
+    task = asyncio.create_task(client.infer(**call))
+    for _ in range(3):
+        await client.is_server_live()
+    return task

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
+
 from tests.end_to_end.clients.process import ChildServer
 
 

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from tests.support import models
-
 from serinus.core.dtypes import DType
+from tests.support import models
 
 TABULAR = """
 name: "tabular"

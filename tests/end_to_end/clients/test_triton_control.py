@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from tests.end_to_end.clients.calls import floats
-from tests.support import models
 from tritonclient.utils import InferenceServerException
 
 from serinus.core.dtypes import DType
+from tests.end_to_end.clients.calls import floats
+from tests.support import models
 
 
 async def status_of(call) -> tuple[str, str]:
