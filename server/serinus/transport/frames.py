@@ -5,6 +5,7 @@ together, and answers go out together with whatever else finished while the last
 """
 
 import asyncio
+import functools
 from time import monotonic
 
 import grpc
@@ -53,6 +54,7 @@ class FrameStream:
         self._encoder = encoder
         self._drain = drain
         self._metrics = metrics
+        self._loop = asyncio.get_running_loop()
         self._calls: dict[int, asyncio.Task[None]] = {}
         self._room = asyncio.Event()
         self._replies: list[bytes] = []
@@ -66,19 +68,26 @@ class FrameStream:
         Raises:
             InvalidInput: a message was no frame; the calls before it have been answered.
         """
-        async with asyncio.TaskGroup() as calls:
-            writer = calls.create_task(self._write())
-            reader = calls.create_task(self._read(calls))
-            await self._drain.first_of(reader)
-            if open_calls := list(self._calls.values()):
-                await asyncio.wait(open_calls)
-            self._finished = True
-            self._replies_wait.set()
-            await writer
+        try:
+            async with asyncio.TaskGroup() as jobs:
+                jobs.create_task(self._write())
+                await self._drain.first_of(jobs.create_task(self._read()))
+                await self._wait_for_calls()
+                self._finished = True
+                self._replies_wait.set()
+        finally:
+            # Not in the group: its bookkeeping would cost each call as much as the queue does.
+            for task in self._calls.values():
+                task.cancel()
+            await self._wait_for_calls()
         if self._broken is not None:
             raise self._broken
 
-    async def _read(self, calls: asyncio.TaskGroup) -> None:
+    async def _wait_for_calls(self) -> None:
+        if self._calls:
+            await asyncio.wait(self._calls.values())
+
+    async def _read(self) -> None:
         while (message := await self._context.read()) is not grpc.aio.EOF:  # type: ignore[comparison-overlap]  # the stubs forget the end
             try:
                 frame = parse(pb.PredictFrame, message)
@@ -91,12 +100,12 @@ class FrameStream:
             now = monotonic()
             size_bytes = len(message) // max(1, len(frame.calls))
             for call in frame.calls:
-                self._start(call, calls, size_bytes=size_bytes, now=now)
+                self._start(call, size_bytes=size_bytes, now=now)
             while len(self._calls) >= MOST_CALLS:
                 self._room.clear()
                 await self._room.wait()
 
-    def _start(self, call: pb.Call, calls: asyncio.TaskGroup, *, size_bytes: int, now: float) -> None:
+    def _start(self, call: pb.Call, *, size_bytes: int, now: float) -> None:
         call_id = call.id
         try:
             if call_id in self._calls:
@@ -107,7 +116,9 @@ class FrameStream:
             self._metrics.refused(error.reason)
             self._reply_error(call_id, wire_status(error, method=_METHOD))
         else:
-            self._calls[call_id] = calls.create_task(self._answer(call_id, request))
+            task = self._loop.create_task(self._answer(call_id, request))
+            self._calls[call_id] = task
+            task.add_done_callback(functools.partial(self._end, call_id))
 
     async def _answer(self, call_id: int, request: Request) -> None:
         try:
@@ -117,16 +128,19 @@ class FrameStream:
             self._metrics.encoded(response.answered_by, monotonic() - started)
         except asyncio.CancelledError as error:
             if not is_ours(error):
-                self._reply(call_id, _ERROR, _CANCELLED)
                 raise
             self._reply_error(call_id, wire_status(error, method=_METHOD))
         except Exception as error:  # noqa: BLE001 - a call's outermost frame; wire_status logs
             self._reply_error(call_id, wire_status(error, method=_METHOD))
         else:
             self._reply(call_id, _RESPONSE, answer)
-        finally:
-            del self._calls[call_id]
-            self._room.set()
+
+    def _end(self, call_id: int, task: asyncio.Task[None]) -> None:
+        """A call is over, perhaps before its task took a step."""
+        del self._calls[call_id]
+        self._room.set()
+        if task.cancelled():
+            self._reply(call_id, _ERROR, _CANCELLED)
 
     def _reply_error(self, call_id: int, status: WireStatus) -> None:
         error = pb.CallError(code=status.number, message=status.message, reason=status.reason)

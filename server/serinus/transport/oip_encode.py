@@ -9,12 +9,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from open_inference import grpc_service_pb2 as oip
-from serinus.core.dtypes import dtype_of
+from serinus.core.dtypes import DType, dtype_of
 from serinus.core.errors import InvalidInput
 from serinus.core.predictor import Request, Response, Tensor
 from serinus.core.version import ModelVersion
 from serinus.transport.tensors import object_array, raw_from_tensor
-from serinus.transport.wire import KeptHeads, length_tag, nested, varint
+from serinus.transport.wire import KeptPrefixes, length_tag, nested, varint
 
 _ID, _OUTPUT, _RAW = length_tag(3), length_tag(5), length_tag(6)
 
@@ -23,11 +23,7 @@ class InferEncoder:
     """Serialises answers as ModelInferResponse."""
 
     def __init__(self) -> None:
-        self._tensors = KeptHeads(
-            lambda name, dtype, shape: oip.ModelInferResponse.InferOutputTensor(
-                name=name, datatype=dtype, shape=shape
-            ).SerializeToString()
-        )
+        self._prefixes = KeptPrefixes(_output_prefix)
         self._answerers: dict[ModelVersion, bytes] = {}
 
     def encode(
@@ -45,9 +41,8 @@ class InferEncoder:
             shown = tensor
             if name in classify:
                 shown = classes(name, tensor, classify[name], labels.get(name, ()))
-            parts.append(nested(_OUTPUT, self._tensors.of(name, shown)))
             data = raw_from_tensor(shown)
-            parts += (_RAW, varint(len(data)), data)
+            parts += (self._prefixes.of(name, shown, len(data)), data)
         return b"".join(parts)
 
     def _answerer(self, version: ModelVersion) -> bytes:
@@ -56,6 +51,11 @@ class InferEncoder:
             answer = oip.ModelInferResponse(model_name=version.model, model_version=version.number_text)
             head = self._answerers[version] = answer.SerializeToString()
         return head
+
+
+def _output_prefix(name: str, dtype: DType, shape: tuple[int, ...], size_bytes: int) -> bytes:
+    described = oip.ModelInferResponse.InferOutputTensor(name=name, datatype=dtype, shape=shape)
+    return nested(_OUTPUT, described.SerializeToString()) + _RAW + varint(size_bytes)
 
 
 def classes(name: str, scores: Tensor, count: int, labels: tuple[str, ...]) -> Tensor:

@@ -6,7 +6,7 @@ from serinus.core.predictor import Request, Response, Tensor
 from serinus.core.version import ModelVersion
 from serinus.transport.deadlines import Budgets
 from serinus.transport.tensors import raw_from_tensor, tensor_from_raw
-from serinus.transport.wire import KeptHeads, length_tag, nested, number_tag, varint
+from serinus.transport.wire import KeptPrefixes, length_tag, nested, number_tag, varint
 from serinus.transport.wire_limits import check_text
 from serinus_api.v1 import predict_pb2 as pb
 
@@ -85,25 +85,33 @@ class PredictEncoder:
     """Serialises answers as PredictResponse."""
 
     def __init__(self) -> None:
-        self._tensors = KeptHeads(
-            lambda name, dtype, shape: pb.Tensor(name=name, dtype=TO_WIRE[dtype], shape=shape).SerializeToString()
-        )
+        self._prefixes = KeptPrefixes(_output_prefix)
         self._answerers: dict[ModelVersion, bytes] = {}
+        self._run = (0.0, 0)
+        self._run_fields = b""
 
     def encode(self, request: Request, response: Response) -> bytes:
         """The answer to `request`."""
         parts = [self._answerer(response.answered_by)]
         for name, tensor in response.outputs.items():
-            head, data = self._tensors.of(name, tensor), raw_from_tensor(tensor)
-            size = varint(len(data))
-            parts += (_OUTPUT, varint(len(head) + len(_DATA) + len(size) + len(data)), head, _DATA, size, data)
+            data = raw_from_tensor(tensor)
+            parts += (self._prefixes.of(name, tensor, len(data)), data)
         if request.request_id:
             parts.append(nested(_REQUEST_ID, request.request_id.encode()))
         if response.fallback:
             parts.append(_FALLBACK)
-        parts += (_QUEUE, varint(int(response.queue_s * 1e6)), _COMPUTE, varint(int(response.compute_s * 1e6)))
-        parts += (_BATCH_ROWS, varint(response.batch_rows))
+        parts += (_QUEUE, varint(int(response.queue_s * 1e6)), self._fields_of_run(response))
         return b"".join(parts)
+
+    def _fields_of_run(self, response: Response) -> bytes:
+        """The same bytes for all calls of a run, which are encoded one after the other."""
+        run = (response.compute_s, response.batch_rows)
+        if run != self._run:
+            self._run = run
+            self._run_fields = (
+                _COMPUTE + varint(int(response.compute_s * 1e6)) + _BATCH_ROWS + varint(response.batch_rows)
+            )
+        return self._run_fields
 
     def _answerer(self, version: ModelVersion) -> bytes:
         head = self._answerers.get(version)
@@ -111,3 +119,8 @@ class PredictEncoder:
             head = pb.PredictResponse(model=version.model, version=version.version_text).SerializeToString()
             self._answerers[version] = head
         return head
+
+
+def _output_prefix(name: str, dtype: DType, shape: tuple[int, ...], size_bytes: int) -> bytes:
+    head = pb.Tensor(name=name, dtype=TO_WIRE[dtype], shape=shape).SerializeToString() + _DATA + varint(size_bytes)
+    return _OUTPUT + varint(len(head) + size_bytes) + head

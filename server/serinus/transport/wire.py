@@ -51,23 +51,25 @@ def number_tag(field: int) -> bytes:
     return varint(field << 3)
 
 
-class KeptHeads:
-    """The part of a tensor's message that holds name, type and shape, made once for each that is seen.
+class KeptPrefixes:
+    """What stands before a tensor's data in a message, made once for each name, type and shape that is seen.
 
     Attributes:
-        make: Serialises a head.
+        make: From name, element type, shape and size of the data in bytes to the serialised prefix.
     """
 
-    def __init__(self, make: Callable[[str, DType, tuple[int, ...]], bytes]) -> None:
+    def __init__(self, make: Callable[[str, DType, tuple[int, ...], int], bytes]) -> None:
         self._make = make
-        self._heads: dict[tuple[object, ...], bytes] = {}
+        self._kept: dict[tuple[object, ...], bytes] = {}
 
-    def of(self, name: str, tensor: Tensor) -> bytes:
-        """The head for a tensor of this name, type and shape."""
+    def of(self, name: str, tensor: Tensor, size_bytes: int) -> bytes:
+        """The prefix for a tensor whose data takes `size_bytes`."""
         key = (name, tensor.dtype, tensor.shape)
-        head = self._heads.get(key)
-        if head is None:
-            if len(self._heads) >= _MOST_KEPT:
-                self._heads.clear()
-            head = self._heads[key] = self._make(name, dtype_of(tensor), tensor.shape)
-        return head
+        prefix = self._kept.get(key)
+        if prefix is None:
+            prefix = self._make(name, dtype_of(tensor), tensor.shape, size_bytes)
+            if not tensor.dtype.hasobject:  # else the size is the call's own
+                if len(self._kept) >= _MOST_KEPT:
+                    self._kept.clear()
+                self._kept[key] = prefix
+        return prefix
