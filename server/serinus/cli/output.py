@@ -3,7 +3,6 @@
 import enum
 import json
 import math
-import os
 import sys
 from collections.abc import Sequence
 from typing import TextIO
@@ -43,7 +42,7 @@ class CommandFailed(Exception):
 def console(stream: TextIO | None = None) -> Console:
     """A console on `stream`, by default standard output; as wide as the terminal, or fixed where there is none."""
     stream = stream or sys.stdout
-    width = None if stream.isatty() or "COLUMNS" in os.environ else _WIDTH_OF_A_PIPE
+    width = None if stream.isatty() else _WIDTH_OF_A_PIPE
     return Console(file=stream, width=width, highlight=False)
 
 

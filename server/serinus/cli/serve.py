@@ -72,7 +72,7 @@ def serve(
         if as_json:
             print_json(_document(settings, server))
         if sys.stderr.isatty():
-            console(sys.stderr).print(cell(start_line(settings, server), "bold green"))
+            console(sys.stderr).print(cell(start_line(settings, server), "bold green"), soft_wrap=True)
 
     run_server(settings, announce)
 

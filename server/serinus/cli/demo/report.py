@@ -92,7 +92,7 @@ def show(outcome: "Outcome", descriptions: dict[str, str], out: Console) -> None
     out.print()
     out.print(_batches_table(outcome))
     out.print()
-    out.print(cell(_summary(outcome, len(found)), "bold"))
+    out.print(cell(_summary(outcome, len(found)), "bold"), soft_wrap=True)
 
 
 def shortened(file: Path, longest: int) -> str:

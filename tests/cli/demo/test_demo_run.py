@@ -1,0 +1,48 @@
+"""The demo as a stranger runs it, with fewer files."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from serinus.cli.demo.package import find_model
+
+
+def _demo(*arguments: str) -> str:
+    ended = subprocess.run(
+        [sys.executable, "-m", "serinus", "demo", *arguments], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout
+
+
+@pytest.fixture(scope="module")
+def outcome():
+    """One run for all."""
+    return json.loads(_demo("--files", "40", "--json"))
+
+
+def test_every_file_is_classified(outcome):
+    """Each counted once, under a kind that the model knows."""
+    model = find_model()
+    assert outcome["files"] == 40
+    assert sum(kind["count"] for kind in outcome["kinds"]) == 40
+    assert {kind["label"] for kind in outcome["kinds"]} <= {*model.labels, "txt", "unknown"}
+
+
+def test_the_server_counted_what_the_demo_sent(outcome):
+    """Calls in the histogram, runs of every size."""
+    assert sum(outcome["latency_counts"]) == 40
+    assert len(outcome["latency_counts"]) == len(outcome["latency_bounds_s"]) + 1
+    assert 1 <= outcome["runs"] <= 40
+
+
+def test_people_get_tables():
+    """Kinds, latencies, batches and a summary; no progress where nobody watches."""
+    lines = _demo("--files", "10").splitlines()
+    assert lines[0].startswith(f"{find_model().onnx.parent.name} of magika, served on 127.0.0.1:")
+    assert lines[2].split() == ["FILES", "KIND", "SCORE", "EXAMPLE"]
+    assert "From arrival to answer, by the server" in (line.rstrip() for line in lines)
+    assert "Files in one run of the model" in (line.rstrip() for line in lines)
+    assert lines[-1].startswith("10 files, ")
