@@ -67,9 +67,13 @@ async def test_draining_empties_the_queue():
     assert repr(queue) == "<BatchQueue 0 calls, 0 rows, 0 lanes>"
 
 
+def rows_of(entries) -> int:
+    return sum(each.request.rows for each in entries)
+
+
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("push"), st.integers(0, 4), st.sampled_from("abc"), st.integers(1, 3)),
+        st.tuples(st.just("push"), st.integers(0, 4), st.sampled_from("ab"), st.integers(1, 3)),
         st.tuples(st.just("discard"), st.integers(0, 30)),
         st.tuples(st.just("take"), st.integers(1, 8)),
     ),
@@ -90,21 +94,24 @@ def test_the_queue_agrees_with_a_list(steps: list[tuple]):
                     queue.push(new)
                     pushed.append(new)
                     waiting.append(new)
-                case ("discard", number) if number < len(pushed):
-                    queue.discard(pushed[number])
-                    waiting = [each for each in waiting if each is not pushed[number]]
+                case ("discard", number) if pushed:
+                    gone = pushed[number % len(pushed)]
+                    queue.discard(gone)
+                    waiting = [each for each in waiting if each is not gone]
                 case ("take", most) if waiting:
                     head = min(waiting, key=lambda each: (each.level, each.since))
                     assert queue.head() is head
                     taken = queue.take(head, most)
                     assert taken[0] is head
                     assert {each.key for each in taken} == {head.key}
-                    assert len(taken) == 1 or sum(each.request.rows for each in taken) <= most
+                    assert len(taken) == 1 or rows_of(taken) <= most
                     for level in (1, 2, 3):  # of each lane, the oldest
                         lane = [each for each in waiting if (each.key, each.level) == (head.key, level)]
                         own = [each for each in taken if each.level == level]
                         assert own == lane[: len(own)]
                     waiting = [each for each in waiting if each not in taken]
-            assert (queue.calls, queue.rows) == (len(waiting), sum(each.request.rows for each in waiting))
+            assert (queue.calls, queue.rows) == (len(waiting), rows_of(waiting))
+            for each in waiting:
+                assert queue.joinable_rows(each) == rows_of(other for other in waiting if other.key == each.key)
 
     run_virtual(scenario())
