@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import onnxruntime
 import pytest
 import tritonclient.grpc.aio as triton_aio
 
+from serinus_client import AsyncClient
 from tests.end_to_end.clients.calls import tensor
 from tests.end_to_end.clients.process import ChildServer
 from tests.support import models
@@ -94,22 +96,29 @@ def alone(model: bytes | Path, calls: Sequence[Tensors]) -> list[dict[str, np.nd
     return [dict(zip(names, session.run(names, call), strict=True)) for call in calls]
 
 
-async def together(server: ChildServer, case: Case) -> tuple[list[triton_aio.InferResult], dict[int, int]]:
-    """Answers of calls made at once, and the runs that they took by number of rows."""
+async def ask_over_oip(server: ChildServer, case: Case) -> list[Tensors]:
+    """Answers to calls made at once, each a message of its own."""
     async with triton_aio.InferenceServerClient(server.target) as client:
 
-        async def runs() -> dict[int, int]:
-            [stats] = (await client.get_inference_statistics(case.model)).model_stats
-            return {each.batch_size: each.compute_infer.count for each in stats.batch_stats}
-
-        async def ask(call: Tensors) -> triton_aio.InferResult:
+        async def ask(call: Tensors) -> Tensors:
             inputs = [tensor(name, array, DATATYPES[array.dtype.name]) for name, array in call.items()]
-            return await client.infer(case.model, inputs)
+            answer = await client.infer(case.model, inputs)
+            return {output.name: answer.as_numpy(output.name) for output in answer.get_response().outputs}
 
-        before = await runs()
-        answers = await asyncio.gather(*(ask(call) for call in case.calls))
-        after = await runs()
-    return answers, {rows: after[rows] - before.get(rows, 0) for rows in after}
+        return await asyncio.gather(*(ask(call) for call in case.calls))
+
+
+async def ask_in_frames(server: ChildServer, case: Case) -> list[Tensors]:
+    """Answers to calls made at once, many to a message."""
+    async with AsyncClient(server.target) as client:
+        return await asyncio.gather(*(client.predict(case.model, call) for call in case.calls))
+
+
+async def runs_by_rows(server: ChildServer, model: str) -> Counter[int]:
+    """How many runs there were by number of rows, as Triton's statistics say."""
+    async with triton_aio.InferenceServerClient(server.target) as client:
+        [stats] = (await client.get_inference_statistics(model)).model_stats
+    return Counter({each.batch_size: each.compute_infer.count for each in stats.batch_stats})
 
 
 @pytest.mark.parametrize("make", [magika, ocr_classifier, silero, strings])
@@ -117,15 +126,19 @@ async def test_calls_made_at_once_are_joined_and_get_what_each_gets_alone(server
     """Every output of every call; and the server's statistics show runs of several rows."""
     case = make()
     expected = alone(source(case.model), case.calls)
-    for _ in range(3):  # runs teach the batcher how many rows pay; the answers are the same before and after
-        answers, runs = await together(server, case)
-        for answer, wanted in zip(answers, expected, strict=True):
+    before = await runs_by_rows(server, case.model)
+    # Runs teach the batcher how many rows pay; the answers are the same before and after.
+    ways = [ask_over_oip, ask_in_frames] * 2
+    for ask in ways:
+        for answer, wanted in zip(await ask(server, case), expected, strict=True):
+            assert answer.keys() == wanted.keys()
             for name, array in wanted.items():
-                assert_same(answer.as_numpy(name), array, case)
+                assert_same(answer[name], array, case)
             if case.decides:
-                assert answer.as_numpy(case.decides).argmax() == wanted[case.decides].argmax()
-        assert sum(rows * count for rows, count in runs.items()) == CALLS_AT_ONCE
-        assert any(count for rows, count in runs.items() if rows > 1), f"nothing was joined: {runs}"
+                assert answer[case.decides].argmax() == wanted[case.decides].argmax()
+    runs = await runs_by_rows(server, case.model) - before
+    assert sum(rows * count for rows, count in runs.items()) == CALLS_AT_ONCE * len(ways)
+    assert max(runs) > 1, f"nothing was joined: {runs}"
 
 
 def assert_same(got: np.ndarray, wanted: np.ndarray, case: Case) -> None:
