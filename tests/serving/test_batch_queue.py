@@ -28,6 +28,7 @@ async def test_a_kind_is_taken_in_order_up_to_the_rows():
     assert repr(queue) == "<BatchQueue 5 calls, 6 rows, 3 lanes>"
     assert (tags(queue.heads()), queue.joinable_rows(queue.head())) == ([3, 1, 2], 5)
     assert tags(queue.take(queue.head(), 4)) == [3, 1, 4]
+    assert [queue.joinable_rows(each) for each in queue.heads()] == [1, 1]
     assert tags(queue.take(queue.head(), 4)) == [2]
     assert tags(queue.take(queue.head(), 4)) == [5]
     assert repr(queue) == "<BatchQueue 0 calls, 0 rows, 0 lanes>"
