@@ -16,7 +16,7 @@ class Expiry:
 
     A timer per call would cost more than the rest of the batcher: most calls are answered long before their limit.
     So the timer may find that the entry it was set for has gone; then it looks for the next. A call ends at most a
-    millisecond after its limit.
+    millisecond after its limit, and what the loop's timer adds.
 
     Attributes:
         loop: Whose timer is used.
