@@ -116,7 +116,7 @@ class BatchQueue:
     def take(self, head: Entry, rows: int) -> list[Entry]:
         """Remove and return entries for one run of at most `rows` rows that can join `head`, the most urgent first.
 
-        At least one, even if it has more rows. Order within a lane is kept: an entry that does not fit ends the search of its lane.
+        At least one, even if it has more rows. Order within a lane is kept: an entry that does not fit ends its search.
         """
         taken: list[Entry] = []
         for place in sorted((place for place in self._lanes if place[1] == head.key), key=_level):
