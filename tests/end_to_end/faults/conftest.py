@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 
 import grpc.aio
 import pytest
+
+from serinus.core.dtypes import DType
 from tests.end_to_end.faults.messages import GOOD_INFER, INFER
 from tests.support import models
 from tests.support.invariants import SECRET, World
 from tests.support.server import watched_server
-
-from serinus.core.dtypes import DType
 
 _MODELS = {
     "tabular": models.tabular(),

@@ -32,9 +32,7 @@ def infer(model: str, *inputs: Any, raw: tuple[bytes, ...] = (), **fields: Any) 
     """A serialised ModelInferRequest."""
     wanted = [oip.ModelInferRequest.InferRequestedOutputTensor(name=name) for name in fields.pop("outputs", ())]
     parameters: Mapping[str, Mapping[str, Any]] = fields.pop("parameters", {})
-    message = oip.ModelInferRequest(
-        model_name=model, inputs=inputs, raw_input_contents=raw, outputs=wanted, **fields
-    )
+    message = oip.ModelInferRequest(model_name=model, inputs=inputs, raw_input_contents=raw, outputs=wanted, **fields)
     for name, value in parameters.items():
         message.parameters[name].CopyFrom(oip.InferParameter(**value))
     return message.SerializeToString()

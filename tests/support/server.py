@@ -1,0 +1,207 @@
+"""A server in a process of its own that can be watched from inside: how late its loop is, what it holds.
+
+    python server.py CONFIG.toml
+
+Writes its ports as a line of JSON, answers each line on standard input with a `Look` as a line of JSON, and drains and
+exits 0 when standard input ends, so that it never outlives the tests. A server that is refused writes the sentence to
+standard error and exits 1.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import os
+import random
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import uvloop
+
+from serinus.app.server import StartRefused, running_server
+from serinus.config.settings import load_settings
+from serinus.telemetry.logs import configure_logs
+
+_TICK_S = 0.005
+_START_S = 60  # a machine whose cores are all busy
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Look:
+    """What the process is and holds.
+
+    Attributes:
+        pid: Which process.
+        lag_s: The latest that the loop ran a timer since the last look, in seconds; time during which the machine ran
+            something else instead of the loop's thread is not counted.
+        rss_bytes: Memory.
+        fds: Open files and sockets.
+        threads: Threads.
+        tasks: Tasks of the event loop.
+    """
+
+    pid: int
+    lag_s: float
+    rss_bytes: int
+    fds: int
+    threads: int
+    tasks: int
+
+
+class _LagMeter:
+    """Measures how late the loop runs its timers, less the time that its thread waited for a core."""
+
+    def __init__(self) -> None:
+        self._schedule = os.open(f"/proc/self/task/{threading.get_native_id()}/schedstat", os.O_RDONLY)
+        self._worst_s = 0.0
+        self._slept = self._now()
+
+    def _now(self) -> float:
+        """Seconds, of a clock that stands still while the thread waits for a core."""
+        waited_ns = int(os.pread(self._schedule, 128, 0).split()[1])
+        return time.perf_counter() - waited_ns / 1e9
+
+    def _measure(self) -> None:
+        self._worst_s = max(self._worst_s, self._now() - self._slept - _TICK_S)
+
+    async def run(self) -> None:
+        while True:
+            self._slept = self._now()
+            await asyncio.sleep(_TICK_S)
+            self._measure()
+
+    def take(self) -> float:
+        """The worst lag since the last call, one that is not over yet included."""
+        self._measure()
+        worst_s, self._worst_s = self._worst_s, 0.0
+        return worst_s
+
+
+def _look(meter: _LagMeter) -> Look:
+    return Look(
+        pid=os.getpid(),
+        lag_s=meter.take(),
+        rss_bytes=int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES,
+        fds=len(os.listdir("/proc/self/fd")),
+        threads=len(os.listdir("/proc/self/task")),
+        tasks=len(asyncio.all_tasks()),
+    )
+
+
+def _say(value: object) -> None:
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
+
+
+async def _serve(config: Path) -> None:
+    questions = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(questions), sys.stdin)
+    settings = load_settings(config, flags={}, environ={})
+    logs = configure_logs(sys.stderr, "info", json=True)
+    meter = _LagMeter()
+    async with running_server(settings, logs=logs, rng=random.Random(1)) as server:
+        measuring = asyncio.create_task(meter.run())
+        _say({"grpc": server.grpc_port, "http": server.http_port})
+        while await questions.readline():
+            _say(dataclasses.asdict(_look(meter)))
+        measuring.cancel()
+        await server.drain()
+
+
+class WatchedServer:
+    """The server as its tests see it.
+
+    Attributes:
+        grpc_port: Where it listens for gRPC.
+        http_port: Where its metrics are.
+        log: Its log, one JSON line a decision.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process, *, grpc_port: int, http_port: int, log: Path) -> None:
+        self.grpc_port = grpc_port
+        self.http_port = http_port
+        self.log = log
+        self._process = process
+
+    @property
+    def address(self) -> str:
+        """Where clients find it."""
+        return f"127.0.0.1:{self.grpc_port}"
+
+    async def look(self) -> Look:
+        """What it is and holds now; AssertionError if it is gone."""
+        assert self._process.stdin is not None, "it has a pipe"
+        assert self._process.stdout is not None, "it has a pipe"
+        self._process.stdin.write(b"look\n")
+        line = await asyncio.wait_for(self._process.stdout.readline(), _START_S)
+        assert line, f"the server is gone: {self.log.read_text()[-4000:]}"
+        return Look(**json.loads(line))
+
+
+@contextlib.asynccontextmanager
+async def watched_server(folder: Path, config: str) -> AsyncIterator[WatchedServer]:
+    """A server that is ready when the block begins and must end with exit code 0 when the block ends.
+
+    Args:
+        folder: Its configuration and log lie there; relative paths start there.
+        config: TOML: top-level keys, then tables, without addresses.
+
+    Raises:
+        AssertionError: it did not start, or did not end well; the log says why.
+    """
+    file, log = folder / "serinus.toml", folder / "log.jsonl"
+    file.write_text(_with_ports(config))
+    with log.open("w") as errors:
+        process = await _start(file, stderr=errors.fileno())
+        try:
+            assert process.stdout is not None, "it has a pipe"
+            line = await asyncio.wait_for(process.stdout.readline(), _START_S)
+            assert line, f"the server did not start: {log.read_text()}"
+            ports = json.loads(line)
+            yield WatchedServer(process, grpc_port=ports["grpc"], http_port=ports["http"], log=log)
+            await asyncio.wait_for(process.communicate(b""), _START_S)  # which closes standard input
+            assert process.returncode == 0, log.read_text()[-4000:]
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.communicate(b"")
+
+
+async def refused_start(folder: Path, config: str, **environment: str) -> tuple[int, str]:
+    """Exit code and standard error of a server that must not start."""
+    file = folder / "serinus.toml"
+    file.write_text(_with_ports(config))
+    process = await _start(file, stderr=asyncio.subprocess.PIPE, **environment)
+    _, errors = await asyncio.wait_for(process.communicate(), _START_S)
+    assert process.returncode is not None, "it has ended"
+    return process.returncode, errors.decode()
+
+
+def _with_ports(config: str) -> str:
+    keys, table, tables = config.partition("\n[")
+    ports = '[grpc]\nhost_port = "127.0.0.1:0"\n[http]\nhost_port = "127.0.0.1:0"\n'
+    return f"{keys}\n{ports}{table}{tables}"
+
+
+async def _start(config: Path, *, stderr: int, **environment: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        __file__,
+        str(config),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=stderr,
+        cwd=config.parent,
+        env={**os.environ, **environment},
+    )
+
+
+if __name__ == "__main__":
+    try:
+        uvloop.run(_serve(Path(sys.argv[1])))
+    except StartRefused as refused:
+        sys.exit(f"error: {refused}")
