@@ -47,7 +47,7 @@ def running(command: Sequence[str]) -> Iterator[ServerProcess]:
     """A server process whose first line of output is its port, or a JSON object with `grpc_port`."""
     began = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
+    with ended(process):
         assert process.stdout is not None
         line = process.stdout.readline()
         if not line:
@@ -55,6 +55,13 @@ def running(command: Sequence[str]) -> Iterator[ServerProcess]:
         said = json.loads(line)
         port = said["grpc_port"] if isinstance(said, dict) else said
         yield ServerProcess(process, port, time.perf_counter() - began)
+
+
+@contextlib.contextmanager
+def ended(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Ends the process with the block, by force if asking does not do."""
+    try:
+        yield
     finally:
         process.terminate()
         try:
