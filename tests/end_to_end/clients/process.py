@@ -1,4 +1,7 @@
-"""Starts the child server of the tests and looks after it."""
+"""Starts `serinus serve` as a process of its own, as an operator does, and looks after it.
+
+A process, because a client that shares the server's interpreter lock could not load it.
+"""
 
 import contextlib
 import dataclasses
@@ -9,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-CHILD = Path(__file__).with_name("child.py")
+COMMAND = (sys.executable, "-m", "serinus", "serve", "--json", "--config")
 _START_S = 60  # a machine whose cores are all busy
 _END_S = 60
 
@@ -35,6 +38,7 @@ class ChildServer:
     process: subprocess.Popen[str]
     grpc_port: int
     log: Path
+    _is_told: bool = False
 
     @property
     def target(self) -> str:
@@ -42,8 +46,10 @@ class ChildServer:
         return f"127.0.0.1:{self.grpc_port}"
 
     def terminate(self) -> None:
-        """Send SIGTERM; the server drains."""
-        self.process.send_signal(signal.SIGTERM)
+        """Send SIGTERM, once: the server drains, and a second one would end it at once."""
+        if not self._is_told:
+            self._is_told = True
+            self.process.send_signal(signal.SIGTERM)
 
     def wait(self) -> int:
         """The exit code."""
@@ -73,16 +79,16 @@ def child_server(folder: Path, config: str = "", *, port: int = 0, drain: str = 
     file.write_text(text + (f"\n[drain]\n{drain}\n" if drain else ""))
     with (
         log.open("w") as errors,
-        subprocess.Popen([sys.executable, CHILD, file], stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+        subprocess.Popen([*COMMAND, file], stdout=subprocess.PIPE, stderr=errors, text=True) as process,
     ):
         assert process.stdout is not None
         try:
             line = process.stdout.readline()
             assert line, f"the server did not start: {log.read_text()}"
-            yield ChildServer(process, json.loads(line)["grpc"], log)
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-            assert process.wait(_END_S) == 0, log.read_text()
+            server = ChildServer(process, json.loads(line)["grpc_port"], log)
+            yield server
+            server.terminate()
+            assert server.wait() == 0, log.read_text()
         finally:
             process.kill()
 
@@ -91,7 +97,5 @@ def refused_start(folder: Path, *, port: int) -> tuple[int, str]:
     """Exit code and standard error of a server that must not start."""
     file = folder / "serinus.toml"
     file.write_text(CONFIG.format(port=port))
-    done = subprocess.run(
-        [sys.executable, CHILD, file], check=False, capture_output=True, text=True, timeout=_START_S, cwd=folder
-    )
+    done = subprocess.run([*COMMAND, file], check=False, capture_output=True, text=True, timeout=_START_S, cwd=folder)
     return done.returncode, done.stderr
