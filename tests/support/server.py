@@ -86,8 +86,8 @@ def _look(meter: _LagMeter) -> Look:
         pid=os.getpid(),
         lag_s=meter.take(),
         rss_bytes=int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES,
-        fds=len(os.listdir("/proc/self/fd")),
-        threads=len(os.listdir("/proc/self/task")),
+        fds=len(list(Path("/proc/self/fd").iterdir())),
+        threads=len(list(Path("/proc/self/task").iterdir())),
         tasks=len(asyncio.all_tasks()),
     )
 

@@ -22,7 +22,9 @@ from serinus.transport.status import WireStatus
 from serinus.transport.wire import length_tag, nested, number_tag, varint
 from serinus_api.v1 import predict_pb2 as pb
 
-MOST_CALLS = 4096  # of one stream; then its frames wait in the transport, and with them the client
+# Of one stream; beyond either, its frames wait in the transport, and with them the client.
+MOST_CALLS = 4096
+MOST_WAITING_BYTES = 16 << 20  # replies that the client does not take; more than a fast one ever leaves waiting
 _MOST_REPLY_BYTES = 1 << 20  # a message stays far below any receive limit, unless one answer alone is larger
 _METHOD = "serinus.v1.PredictService/PredictStream"
 _CANCELLED = pb.CallError(
@@ -58,6 +60,7 @@ class FrameStream:
         self._calls: dict[int, asyncio.Task[None]] = {}
         self._room = asyncio.Event()
         self._replies: list[bytes] = []
+        self._waiting_bytes = 0
         self._replies_wait = asyncio.Event()
         self._finished = False
         self._broken: ServerError | None = None
@@ -92,6 +95,7 @@ class FrameStream:
             try:
                 frame = parse(pb.PredictFrame, message)
             except InvalidInput as error:
+                self._metrics.refused(error.reason)
                 self._broken = error
                 return
             for call_id in frame.cancel:
@@ -101,7 +105,7 @@ class FrameStream:
             size_bytes = len(message) // max(1, len(frame.calls))
             for call in frame.calls:
                 self._start(call, size_bytes=size_bytes, now=now)
-            while len(self._calls) >= MOST_CALLS:
+            while len(self._calls) >= MOST_CALLS or self._waiting_bytes >= MOST_WAITING_BYTES:
                 self._room.clear()
                 await self._room.wait()
 
@@ -150,7 +154,9 @@ class FrameStream:
 
     def _reply(self, call_id: int, outcome: bytes, content: bytes) -> None:
         # Serialised frames put end to end are the frame of all their replies: that is how protobuf merges messages.
-        self._replies.append(nested(_REPLY, _CALL_ID + varint(call_id) + nested(outcome, content)))
+        reply = nested(_REPLY, _CALL_ID + varint(call_id) + nested(outcome, content))
+        self._replies.append(reply)
+        self._waiting_bytes += len(reply)
         self._replies_wait.set()
 
     async def _write(self) -> None:
@@ -166,7 +172,12 @@ class FrameStream:
         for count, reply in enumerate(self._replies):
             size += len(reply)
             if size > _MOST_REPLY_BYTES and count:
-                replies, self._replies = self._replies[:count], self._replies[count:]
-                return b"".join(replies)
-        replies, self._replies = self._replies, []
-        return b"".join(replies)
+                frame = b"".join(self._replies[:count])
+                del self._replies[:count]
+                break
+        else:
+            frame = b"".join(self._replies)
+            self._replies.clear()
+        self._waiting_bytes -= len(frame)
+        self._room.set()
+        return frame

@@ -13,7 +13,7 @@ from serinus.transport.deadlines import Budgets
 from serinus.transport.service import parse
 from serinus.transport.status import printable
 from serinus.transport.tensors import element_count, object_array, tensor_from_raw
-from serinus.transport.wire_limits import WireLimits, check_count, check_text
+from serinus.transport.wire_limits import WireLimits, check_text
 
 _DTYPES = {str(dtype): dtype for dtype in DType}
 # Which field of InferTensorContents holds which element type; half floats have none and must come raw.
@@ -71,17 +71,13 @@ class InferDecoder:
             Unsupported: it asks for shared memory.
         """
         wire = parse(oip.ModelInferRequest, message, self._limits)
-        most = self._limits.max_entries
         check_text("id", wire.id)
-        check_count("inputs", wire.inputs, most)
         timeout_us = priority = 0
         if wire.parameters:
-            check_count("parameters", wire.parameters, most)
             timeout_us, priority = _parameters(wire.parameters)
         outputs: tuple[str, ...] = ()
         classify = _NOTHING
         if wire.outputs:
-            check_count("outputs", wire.outputs, most)
             outputs, classify = _outputs(wire.outputs)
         return Decoded(
             Request(

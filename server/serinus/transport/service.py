@@ -65,10 +65,12 @@ def parse(asked: type[Asked], message: bytes, limits: WireLimits | None = None) 
         InvalidInput: they are not one, or it has too many parts.
     """
     limits = limits or _usual_limits(asked)  # type: ignore[arg-type]  # mypy takes the class to be as unhashable as its messages
-    limits.check_message(message)
+    limits.check_bytes(message)
     try:
-        return asked.FromString(message)
+        parsed = asked.FromString(message)
     except DecodeError as error:
         raise InvalidInput(
             f"cannot parse the message as a {asked.DESCRIPTOR.name}", reason="MALFORMED_REQUEST"
         ) from error
+    limits.check_parsed(parsed)
+    return parsed

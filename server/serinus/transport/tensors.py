@@ -53,7 +53,9 @@ def element_count(name: str, shape: tuple[int, ...]) -> int:
             f"input {name!r}: expected at most {MOST_AXES} axes, got {len(shape)}", reason="TOO_MANY_AXES", field=name
         )
     elements = math.prod(shape)
-    if shape and (min(shape) < 0 or max(shape) > _LARGEST or elements > _LARGEST):
+    # numpy refuses to shape nothing, too, by lengths whose product without the zeros it cannot hold.
+    largest = elements or math.prod(filter(None, shape))
+    if shape and (min(shape) < 0 or max(shape) > _LARGEST or largest > _LARGEST):
         if min(shape) < 0:
             raise InvalidInput(
                 f"input {name!r}: expected lengths of at least 0, got shape {list(shape)}",

@@ -2,12 +2,12 @@
 
 4 MiB of empty sub-messages become 96 MiB of objects and hold the event loop for 100 to 160 ms; walking the tags of such
 a message to the 65th takes microseconds. The parser is thirty times as fast as the walk, so what is too short to matter
-is not walked: the decoders count its parts once they are parsed.
+is not walked: only its outermost parts are counted, once they are parsed.
 """
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping
 from typing import Any, Self
 
 from google.protobuf.message import Message
@@ -19,9 +19,10 @@ MOST_STRINGS = 1 << 18  # of one tensor: 60 ms of making objects, which the even
 _LONGEST_TEXT = 256
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SMALL = 1 << 16  # at worst 32768 empty parts: 2 ms and 2 MiB
-_MOST_FIELDS = 1 << 16  # of one message, counted at every depth: 40 ms of walking
+_MOST_FIELDS = 1 << 15  # of one message, counted at every depth: 30 ms of walking
 _LONGEST_VARINT = 10
-_MOST_CALLS = 4096  # of one frame: as many as a stream may have open
+_MOST_CALLS = 2048  # of one frame: 60 ms of starting them, if each is refused
+_MOST_TYPED_STRINGS = 1 << 14  # of one tensor: each is a field, and walked
 
 
 def check_text(what: str, text: str) -> None:
@@ -39,18 +40,10 @@ def check_text(what: str, text: str) -> None:
         raise InvalidInput(f"{what}: expected no control characters", reason="CONTROL_CHARACTER")
 
 
-def check_count(what: str, entries: Sized, most: int) -> None:
-    """Refuse a list with more than `most` entries.
-
-    Raises:
-        InvalidInput: it has more.
-    """
-    if len(entries) > most:
-        raise too_many(what, f"{len(entries)}", most)
-
-
-def too_many(what: str, got: str, most: int) -> InvalidInput:
+def _too_many(what: str, got: str, most: int) -> InvalidInput:
     """The refusal of a message for the number of its parts."""
+    if what == "shape":
+        return InvalidInput(f"shape: expected at most {MOST_AXES} axes, got {got}", reason="TOO_MANY_AXES")
     reason = "TOO_MANY_INPUTS" if "input" in what else "TOO_MANY_ENTRIES"
     return InvalidInput(f"{what}: expected at most {most} entries, got {got}", reason=reason, field=what)
 
@@ -73,22 +66,18 @@ class _Field:
 
 
 class WireLimits:
-    """How many parts a serialised message of one type may have.
+    """How many parts a message of one type may have."""
 
-    Attributes:
-        max_entries: Most entries of a repeated field that holds messages or text.
-    """
-
-    def __init__(self, fields: Mapping[int, _Field], max_entries: int) -> None:
+    def __init__(self, fields: Mapping[int, _Field]) -> None:
         self._fields = fields
-        self.max_entries = max_entries
+        self._counted = tuple((field.name, field.most) for field in fields.values() if field.most is not None)
 
     @classmethod
-    def of(cls, asked: type[Message], max_entries: int = 64) -> Self:
-        """The limits for messages of a type."""
-        return cls(_fields(asked.DESCRIPTOR, max_entries), max_entries)
+    def of(cls, asked: type[Message], max_entries: int) -> Self:
+        """The limits for messages of a type, with `max_entries` for each repeated field that holds messages or text."""
+        return cls(_fields(asked.DESCRIPTOR, max_entries))
 
-    def check_message(self, message: bytes) -> None:
+    def check_bytes(self, message: bytes) -> None:
         """Refuse a serialised message with too many parts; one that cannot be walked is left to the parser.
 
         Raises:
@@ -96,6 +85,16 @@ class WireLimits:
         """
         if len(message) > _SMALL:
             _walk(message, 0, len(message), self._fields, _MOST_FIELDS)
+
+    def check_parsed(self, message: Message) -> None:
+        """Refuse a parsed message with too many parts of its own, which was too short to be walked.
+
+        Raises:
+            InvalidInput: too many entries.
+        """
+        for name, most in self._counted:
+            if (count := len(getattr(message, name))) > most:
+                raise _too_many(name, str(count), most)
 
 
 def _fields(descriptor: Any, max_entries: int) -> Mapping[int, _Field]:
@@ -111,7 +110,7 @@ def _field(field: Any, max_entries: int) -> _Field:
     elif field.name == "shape":
         most, longest = MOST_AXES, MOST_AXES * _LONGEST_VARINT
     elif field.is_repeated and field.type in {field.TYPE_STRING, field.TYPE_BYTES}:
-        most = MOST_STRINGS if field.name == "bytes_contents" else max_entries
+        most = _MOST_TYPED_STRINGS if field.name == "bytes_contents" else max_entries
     elif field.type == field.TYPE_STRING and field.containing_oneof is None:
         longest = _SMALL  # names; values of parameters may be whole configurations
     return _Field(field.name, most, longest, inside)
@@ -123,7 +122,7 @@ def _walk(message: bytes, position: int, end: int, fields: Mapping[int, _Field],
     while position < end:
         left -= 1
         if left < 0:
-            raise too_many("message", "more", _MOST_FIELDS)
+            raise _too_many("message", "more", _MOST_FIELDS)
         tag, position = _varint(message, position, end)
         start, position = _extent(message, tag & 7, position, end)
         field = fields.get(tag >> 3)
@@ -136,7 +135,7 @@ def _walk(message: bytes, position: int, end: int, fields: Mapping[int, _Field],
         if field.most is not None:
             counts[field.name] = count = counts.get(field.name, 0) + 1
             if count > field.most:
-                raise too_many(field.name, "more", field.most)
+                raise _too_many(field.name, "more", field.most)
     return left
 
 
@@ -160,7 +159,7 @@ def _extent(message: bytes, kind: int, position: int, end: int) -> tuple[int, in
 
 def _too_long(field: _Field, length: int) -> InvalidInput:
     if field.name == "shape":
-        return InvalidInput(f"shape: expected at most {MOST_AXES} axes, got more", reason="TOO_MANY_AXES")
+        return _too_many("shape", "more", MOST_AXES)
     return InvalidInput(
         f"{field.name}: expected at most {field.longest} bytes, got {length}", reason="TEXT_TOO_LONG", field=field.name
     )
@@ -168,6 +167,8 @@ def _too_long(field: _Field, length: int) -> InvalidInput:
 
 def _varint(message: bytes, position: int, end: int) -> tuple[int, int]:
     """The number at `position` and where it ends; a broken one ends the walk."""
+    if position < end and (value := message[position]) < 0x80:  # noqa: PLR2004 - no continuation bit: nearly always
+        return value, position + 1
     value = shift = 0
     while position < end and shift < 64:  # noqa: PLR2004 - a varint holds 64 bits
         byte = message[position]

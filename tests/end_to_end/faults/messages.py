@@ -1,13 +1,15 @@
 """Valid messages of both protocols, to be broken by tests."""
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from open_inference import grpc_service_pb2 as oip
 from serinus.core.dtypes import DType
 from serinus_api.v1 import predict_pb2 as pb
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 INFER_STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"

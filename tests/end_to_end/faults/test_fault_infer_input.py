@@ -4,6 +4,7 @@ from typing import Any
 
 import grpc
 import pytest
+
 from tests.end_to_end.faults.messages import INFER, ROW, f32, infer, infer_arrays, infer_input
 from tests.support.invariants import World, assert_refused
 
@@ -39,6 +40,7 @@ SHAPES = [
     pytest.param(((1 << 63) - 1, 8), ROW, "SHAPE_TOO_LARGE", "at most 2147483647 elements", id="row 9: 2^63 - 1"),
     pytest.param((1 << 32, 1 << 32), b"", "SHAPE_TOO_LARGE", "at most 2147483647", id="row 9: 0 modulo 2^64"),
     pytest.param(((1 << 63) - 1, 0), b"", "SHAPE_TOO_LARGE", "at most 2147483647", id="row 9: long and empty"),
+    pytest.param((1 << 30, 1 << 30, 0), b"", "SHAPE_TOO_LARGE", "at most 2147483647", id="row 9: wide and empty"),
     pytest.param((1 << 27, 8), b"", "WRONG_SIZE", "expected 4294967296 bytes, got 0", id="row 10: huge, no bytes"),
     pytest.param((2, 8), ROW, "WRONG_SIZE", "expected 64 bytes, got 32", id="row 12: a row short"),
     pytest.param((1, 8), ROW + f32(1), "WRONG_SIZE", "expected 32 bytes, got 36", id="row 12: an element long"),
@@ -68,113 +70,159 @@ async def test_no_rows_are_answered_with_no_rows(world: World):
 BROKEN = [
     pytest.param(
         infer("tabular", infer_input(datatype="FP64"), raw=(ROW * 2,)),
-        "WRONG_DTYPE", ("input 'x': expected FP32, got FP64",), "x",
+        "WRONG_DTYPE",
+        ("input 'x': expected FP32, got FP64",),
+        "x",
         id="row 6: another type than the model's",
     ),
     pytest.param(
         infer("two", infer_input("a", shape=(1, 2)), infer_input("b", shape=(1, 2)), raw=(f32(1, 2),)),
-        "WRONG_RAW_COUNT", ("expected 2 entries", "got 1"), None,
+        "WRONG_RAW_COUNT",
+        ("expected 2 entries", "got 1"),
+        None,
         id="row 13: a raw tensor missing",
     ),
     pytest.param(
         infer("tabular", infer_input(), raw=(ROW, ROW)),
-        "WRONG_RAW_COUNT", ("expected 1 entries", "got 2"), None,
+        "WRONG_RAW_COUNT",
+        ("expected 1 entries", "got 2"),
+        None,
         id="row 13: a raw tensor too many",
     ),
     pytest.param(
         infer("tabular", infer_input(fp32_contents=range(8)), raw=(ROW,)),
-        "RAW_AND_TYPED", ("input 'x'", "no contents beside raw_input_contents"), "x",
+        "RAW_AND_TYPED",
+        ("input 'x'", "no contents beside raw_input_contents"),
+        "x",
         id="row 14: raw and typed",
     ),
     pytest.param(
         infer("int64", infer_input(datatype="INT64", shape=(1, 2), fp64_contents=[1.0, 2.0])),
-        "WRONG_CONTENTS", ("INT64: expected int64_contents, got fp64_contents",), "x",
+        "WRONG_CONTENTS",
+        ("INT64: expected int64_contents, got fp64_contents",),
+        "x",
         id="row 15: numbers of another kind",
     ),
     pytest.param(
         infer("int64", infer_input(datatype="INT64", shape=(1, 2), int64_contents=[1, 2], fp64_contents=[1.0])),
-        "WRONG_CONTENTS", ("expected int64_contents, got fp64_contents",), "x",
+        "WRONG_CONTENTS",
+        ("expected int64_contents, got fp64_contents",),
+        "x",
         id="row 15: two kinds of numbers",
     ),
     pytest.param(
         infer("int8", infer_input(datatype="INT8", shape=(1, 2), int_contents=[1, 300])),
-        "OUT_OF_RANGE", ("values that INT8 can hold, got 1 to 300",), "x",
+        "OUT_OF_RANGE",
+        ("values that INT8 can hold, got 1 to 300",),
+        "x",
         id="row 16: 300 as INT8",
     ),
     pytest.param(
         infer("int8", infer_input(datatype="INT8", shape=(1, 2), int_contents=[-129, 1])),
-        "OUT_OF_RANGE", ("values that INT8 can hold, got -129 to 1",), "x",
+        "OUT_OF_RANGE",
+        ("values that INT8 can hold, got -129 to 1",),
+        "x",
         id="row 16: -129 as INT8",
     ),
     pytest.param(
         infer("bool", infer_input(datatype="BOOL", shape=(1, 2)), raw=(b"\x01\x02",)),
-        "WRONG_VALUE", ("BOOL: expected bytes 0 or 1",), "x",
+        "WRONG_VALUE",
+        ("BOOL: expected bytes 0 or 1",),
+        "x",
         id="row 16: 2 as BOOL",
     ),
     pytest.param(
         infer("fp16", infer_input(datatype="FP16", shape=(1, 2), fp32_contents=[1.0, 2.0])),
-        "MUST_BE_RAW", ("FP16 must come in raw_input_contents",), "x",
+        "MUST_BE_RAW",
+        ("FP16 must come in raw_input_contents",),
+        "x",
         id="row 17: typed FP16",
     ),
     pytest.param(
         infer("bf16", infer_input(datatype="BF16", shape=(1, 2), fp32_contents=[1.0, 2.0])),
-        "MUST_BE_RAW", ("BF16 must come in raw_input_contents",), "x",
+        "MUST_BE_RAW",
+        ("BF16 must come in raw_input_contents",),
+        "x",
         id="row 17: typed BF16",
     ),
     pytest.param(
         infer("two", infer_input("a", shape=(1, 2)), raw=(f32(1, 2),)),
-        "MISSING_INPUT", ("missing inputs ['b']: expected ['a', 'b']",), "b",
+        "MISSING_INPUT",
+        ("missing inputs ['b']: expected ['a', 'b']",),
+        "b",
         id="row 18: one missing",
     ),
     pytest.param(
-        infer("two"), "MISSING_INPUT", ("missing inputs ['a', 'b']",), "a", id="row 18: all missing",
+        infer("two"),
+        "MISSING_INPUT",
+        ("missing inputs ['a', 'b']",),
+        "a",
+        id="row 18: all missing",
     ),
     pytest.param(
         infer("two", infer_input("a", shape=(1, 2)), infer_input("a", shape=(1, 2)), raw=(f32(1, 2), f32(3, 4))),
-        "DUPLICATE_INPUT", ("input 'a': expected once",), "a",
+        "DUPLICATE_INPUT",
+        ("input 'a': expected once",),
+        "a",
         id="row 19: twice",
     ),
     pytest.param(
         infer("tabular", infer_input(), infer_input("z", shape=(1,)), raw=(ROW, f32(1))),
-        "UNKNOWN_INPUT", ("unknown inputs ['z']: expected ['x']",), "z",
+        "UNKNOWN_INPUT",
+        ("unknown inputs ['z']: expected ['x']",),
+        "z",
         id="row 20: one more",
     ),
     pytest.param(
         infer("two", infer_input("a", shape=(1, 2)), infer_input("b", shape=(2, 2)), raw=(f32(1, 2), f32(1, 2, 3, 4))),
-        "ROWS_DIFFER", ("input 'b': expected 1 rows as in 'a', got 2",), "b",
+        "ROWS_DIFFER",
+        ("input 'b': expected 1 rows as in 'a', got 2",),
+        "b",
         id="rows that differ",
     ),
     pytest.param(
         infer("tabular", infer_input(), raw=(ROW,), outputs=("z",)),
-        "UNKNOWN_OUTPUT", ("unknown outputs ['z']: expected some of ['y']",), "z",
+        "UNKNOWN_OUTPUT",
+        ("unknown outputs ['z']: expected some of ['y']",),
+        "z",
         id="row 21: no such output",
     ),
     pytest.param(
         infer("tabular", infer_input(), raw=(ROW,), outputs=("y", "y")),
-        "DUPLICATE_OUTPUT", ("output 'y': expected at most once, got 2 times",), "y",
+        "DUPLICATE_OUTPUT",
+        ("output 'y': expected at most once, got 2 times",),
+        "y",
         id="row 21: an output twice",
     ),
     pytest.param(
         infer("strict", infer_input(shape=(1, 2)), raw=(f32(1, float("nan")),)),
-        "NOT_FINITE", ("input 'x': expected finite values",), "x",
+        "NOT_FINITE",
+        ("input 'x': expected finite values",),
+        "x",
         id="row 22: NaN where the model refuses it",
     ),
     pytest.param(
         infer("text", infer_input(datatype="BYTES", shape=(1, 2), bytes_contents=[b"\xff\xfe", b"a"])),
-        "INVALID_UTF8", ("input 'x': expected UTF-8 text",), "x",
+        "INVALID_UTF8",
+        ("input 'x': expected UTF-8 text",),
+        "x",
         id="row 25: bytes that are no text",
     ),
     pytest.param(
         infer("tabular", infer_input(shape=(1, 8), fp32_contents=[1.0])),
-        "WRONG_SIZE", ("expected 8 elements, got 1",), "x",
+        "WRONG_SIZE",
+        ("expected 8 elements, got 1",),
+        "x",
         id="typed values short",
     ),
     pytest.param(
         infer("int64", infer_input(datatype="INT64", shape=((1 << 19) + 1, 2), int64_contents=bytes((1 << 20) + 2))),
-        "TOO_MANY_ELEMENTS", ("at most 1048576 elements in int64_contents", "raw_input_contents"), "x",
+        "TOO_MANY_ELEMENTS",
+        ("at most 1048576 elements in int64_contents", "raw_input_contents"),
+        "x",
         id="typed values by the million",
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("message", "reason", "words", "field"), BROKEN)
@@ -252,27 +300,44 @@ TEXTS: list[Any] = [
     pytest.param({"id": "\u00e9" * 129}, "TEXT_TOO_LONG", "at most 256 bytes, got 258", id="row 33: long in bytes"),
     pytest.param({"id": "i" * (1 << 20)}, "TEXT_TOO_LONG", "id: expected at most 65536 bytes", id="row 33: 1 MB"),
     pytest.param(
-        {"parameters": {"p": {"string_param": "v" * (1 << 20)}}}, "TEXT_TOO_LONG", "parameter 'p'", id="row 33: 1 MB value"
+        {"parameters": {"p": {"string_param": "v" * (1 << 20)}}},
+        "TEXT_TOO_LONG",
+        "parameter 'p'",
+        id="row 33: 1 MB value",
     ),
     pytest.param(
         {"parameters": {"p": {"string_param": "a\r\nb"}}}, "CONTROL_CHARACTER", "parameter 'p'", id="row 33: CR LF"
     ),
     pytest.param({"parameters": {"a\0": {"bool_param": True}}}, "CONTROL_CHARACTER", "parameter", id="row 33: NUL key"),
-    pytest.param({"parameters": {"k" * 257: {"bool_param": True}}}, "TEXT_TOO_LONG", "parameter", id="row 33: long key"),
     pytest.param(
-        {"parameters": {"headers": {"string_param": "x"}}}, "RESERVED_PARAMETER", "'headers' is reserved", id="row 33: reserved"
+        {"parameters": {"k" * 257: {"bool_param": True}}}, "TEXT_TOO_LONG", "parameter", id="row 33: long key"
     ),
     pytest.param(
-        {"parameters": {"triton_x": {"string_param": "x"}}}, "RESERVED_PARAMETER", "'triton_x'", id="row 33: Triton's own"
+        {"parameters": {"headers": {"string_param": "x"}}},
+        "RESERVED_PARAMETER",
+        "'headers' is reserved",
+        id="row 33: reserved",
     ),
-    pytest.param({"parameters": {"timeout": {"string_param": "1"}}}, "WRONG_PARAMETER", "'timeout'", id="timeout as text"),
-    pytest.param({"parameters": {"timeout": {"int64_param": -1}}}, "WRONG_PARAMETER", "'timeout'", id="timeout below 0"),
+    pytest.param(
+        {"parameters": {"triton_x": {"string_param": "x"}}},
+        "RESERVED_PARAMETER",
+        "'triton_x'",
+        id="row 33: Triton's own",
+    ),
+    pytest.param(
+        {"parameters": {"timeout": {"string_param": "1"}}}, "WRONG_PARAMETER", "'timeout'", id="timeout as text"
+    ),
+    pytest.param(
+        {"parameters": {"timeout": {"int64_param": -1}}}, "WRONG_PARAMETER", "'timeout'", id="timeout below 0"
+    ),
     pytest.param({"parameters": {"priority": {"double_param": 1}}}, "WRONG_PARAMETER", "'priority'", id="priority 1.0"),
     pytest.param(
         {"parameters": {f"p{n}": {"bool_param": True} for n in range(65)}},
-        "TOO_MANY_ENTRIES", "parameters: expected at most 64 entries, got 65", id="row 33: 65 parameters",
+        "TOO_MANY_ENTRIES",
+        "parameters: expected at most 64 entries, got 65",
+        id="row 33: 65 parameters",
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("fields", "reason", "words"), TEXTS)

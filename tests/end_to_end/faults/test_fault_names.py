@@ -2,20 +2,43 @@
 
 import grpc
 import pytest
-from tests.end_to_end.faults.messages import INFER, PREDICT, ROW, infer, infer_input, predict, tensor
-from tests.support.invariants import World, assert_refused
 
 from open_inference import grpc_service_pb2 as oip
 from serinus_api.v1 import predict_pb2 as pb
+from tests.end_to_end.faults.messages import INFER, PREDICT, ROW, infer, infer_input, predict, tensor
+from tests.support.invariants import World, assert_refused
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 SERVICE = "/inference.GRPCInferenceService/"
 
 NO_NAMES = [
-    "../etc", "a/../b", "/etc", " ..", "..", "a..b", "", ".hidden", "-flag", "Upper", "sp ace", "nul\0nul", "line\nfeed",
-    "n" * 129, "n" * 10_000, "\u202eltr", "tabul\u0430r", "%2e%2e", "%2e%2e%2fetc", "a\\b", "\x1b[31m", "{}", "%s%n", "$HOME",
-    "'; DROP TABLE models; --", "\U0001f424",
-]  # fmt: skip
+    "../etc",
+    "a/../b",
+    "/etc",
+    " ..",
+    "..",
+    "a..b",
+    "",
+    ".hidden",
+    "-flag",
+    "Upper",
+    "sp ace",
+    "nul\0nul",
+    "line\nfeed",
+    "n" * 129,
+    "n" * 10_000,
+    "\u202eltr",
+    "tabul\u0430r",
+    "%2e%2e",
+    "%2e%2e%2fetc",
+    "a\\b",
+    "\x1b[31m",
+    "{}",
+    "%s%n",
+    "$HOME",
+    "'; DROP TABLE models; --",
+    "\U0001f424",
+]
 
 
 @pytest.mark.parametrize("name", NO_NAMES, ids=range(len(NO_NAMES)))
