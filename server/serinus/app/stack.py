@@ -58,7 +58,11 @@ class ServedVersion:
         """Begin to take calls."""
         started = asyncio.Event()
         self._life = tasks.create_task(self._live(started))
-        await started.wait()
+        try:
+            await started.wait()
+        except BaseException:
+            self._life.cancel()  # nobody will close what its starter gave up
+            raise
 
     async def _live(self, started: asyncio.Event) -> None:
         async with self._batcher:

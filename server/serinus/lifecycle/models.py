@@ -18,7 +18,10 @@ log = get_logger("serinus.lifecycle")
 
 
 class ModelState(enum.StrEnum):
-    """UNAVAILABLE → LOADING → READY → UNLOADING → UNAVAILABLE; a failed load goes back to UNAVAILABLE."""
+    """UNAVAILABLE → LOADING → READY → UNLOADING → UNAVAILABLE; a failed load goes back to UNAVAILABLE.
+
+    What serves is READY, also while it is loaded again or an older load of it is still closing.
+    """
 
     UNAVAILABLE = "UNAVAILABLE"
     LOADING = "LOADING"
@@ -58,20 +61,29 @@ class Models:
         self._refused = refused
         self._forget = forget
         self._serving: Mapping[str, Mapping[str, Servable]] = MappingProxyType({})
-        self._statuses: dict[str, dict[int, VersionStatus]] = {}
+        self._known: dict[str, dict[int, ModelVersion]] = {}
+        self._reasons: dict[ModelVersion, str] = {}
+        self._rejected: dict[str, str] = {}
+        self._loading: set[ModelVersion] = set()
+        self._closing: dict[asyncio.Task[None], ModelVersion] = {}
+        self._made: set[ModelVersion] = set()
         self._changing: dict[str, asyncio.Lock] = {}
-        self._closing = asyncio.TaskGroup()
+        self._tasks = asyncio.TaskGroup()
 
     async def __aenter__(self) -> Self:
-        await self._closing.__aenter__()
+        await self._tasks.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for model in list(self._serving):
-            self._swap(model, [])
-        await self._closing.__aexit__(kind, error, trace)
+        try:
+            for model in list(self._changing):
+                async with self._lock(model):
+                    self._swap(model, [])
+        finally:
+            # Whatever ended the block, what was loaded is closed; the group would cancel that if it heard of an error.
+            await self._tasks.__aexit__(None, None, None)
 
     # On the path of every call.
 
@@ -102,19 +114,19 @@ class Models:
         return await servable.predict(request)
 
     def _why_not(self, model: str, version: str) -> ServerError:
-        known = self._statuses.get(model)
         if impossible := _impossible_name(model, version):
             return impossible
-        if not known:
+        known = self._known.get(model, {}).values()
+        if not known and model not in self._rejected:
             return NotFound(f"model {model[:64]!r}: expected one that this server has", field="model")
-        if not version:
+        if not version or not known:
             return NotLoaded(f"model {model!r} is known but no version of it serves now", field="model")
-        for status in known.values():
-            if version in (status.identity.version_text, status.identity.number_text):
-                return NotLoaded(f"{status.identity} is {status.state}", field="version")
+        for identity in known:
+            if version in (identity.version_text, identity.number_text):
+                return NotLoaded(f"{identity} is {self._state(identity)}", field="version")
         return NotFound(
             f"model {model!r} has no version {version[:64]!r}: "
-            f"expected one of {sorted(str(status.identity.version) for status in known.values())}",
+            f"expected one of {sorted(identity.version_text for identity in known)}",
             field="version",
         )
 
@@ -136,52 +148,80 @@ class Models:
 
     def index(self) -> Sequence[VersionStatus]:
         """Every version that the server knows of, by name, then newest first."""
-        return [
-            status
-            for name in sorted(self._statuses)
-            for _, status in sorted(self._statuses[name].items(), key=lambda item: -item[0])
-        ]
+        found: list[VersionStatus] = []
+        for model in sorted(self._known.keys() | self._rejected.keys()):
+            for _, identity in sorted(self._known.get(model, {}).items(), reverse=True):
+                found.append(VersionStatus(identity, self._state(identity), self._reason(identity)))
+            if (reason := self._rejected.get(model)) is not None:
+                found.append(VersionStatus(ModelVersion(model, Version(0), 0), ModelState.UNAVAILABLE, reason))
+        return found
+
+    def _state(self, identity: ModelVersion) -> ModelState:
+        if self._serves(identity):
+            return ModelState.READY
+        if identity in self._loading:
+            return ModelState.LOADING
+        return ModelState.UNLOADING if identity in self._closing.values() else ModelState.UNAVAILABLE
+
+    def _reason(self, identity: ModelVersion) -> str:
+        return self._reasons.get(identity, "") if self._state(identity) is ModelState.UNAVAILABLE else ""
 
     # How it changes.
 
     async def load(self, spec: ModelSpec) -> None:
         """Serve exactly the versions of `spec`; what served before serves until its successor is ready.
 
-        A version that fails to load leaves the others alone, and keeps serving if it served before.
+        A version that fails to load leaves the others alone, and keeps serving if it served before. A caller that stops
+        waiting leaves everything as it was.
 
         Raises:
             ModelRejected: of the newest version that failed.
         """
         async with self._lock(spec.name):
             old = {servable.identity.number: servable for servable in self.serving(spec.name)}
+            coming = {number: spec.model_version(number) for number in sorted(spec.versions, reverse=True)}
+            self._expect(spec.name, coming)
             failure: ServerError | None = None
-            loaded: list[Servable] = []
-            for number in sorted(spec.versions, reverse=True):
-                try:
-                    loaded.append(await self._load_version(spec, number))
-                except ServerError as error:
-                    failure = failure or error
-                    if number in old:
-                        loaded.append(old[number])
-            if loaded:
-                self._swap(spec.name, loaded)
-            for servable in self.serving(spec.name):
-                self._note(servable.identity, ModelState.READY)
+            fresh: list[Servable] = []
+            kept: list[Servable] = []
+            try:
+                for number in coming:
+                    try:
+                        fresh.append(await self._load_version(spec, number))
+                    except ServerError as error:
+                        failure = failure or error
+                        if number in old:
+                            kept.append(old[number])
+                if fresh or kept:
+                    self._swap(spec.name, [*fresh, *kept])
+            except BaseException:
+                for servable in fresh:
+                    self._retire(servable)
+                raise
+            finally:
+                for identity in coming.values():
+                    self._loading.discard(identity)
+                    self._forget_if_gone(identity)
             if failure is not None:
                 raise failure
 
+    def _expect(self, model: str, coming: Mapping[int, ModelVersion]) -> None:
+        self._rejected.pop(model, None)
+        self._known.setdefault(model, {}).update(coming)
+        self._loading.update(coming.values())
+        self._reasons.update(dict.fromkeys(coming.values(), "the load was interrupted"))  # unless it ends otherwise
+
     async def _load_version(self, spec: ModelSpec, number: int) -> Servable:
         identity = spec.model_version(number)
-        self._note(identity, ModelState.LOADING)
         try:
-            return await self._load(spec, number)
+            servable = await self._load(spec, number)
         except ServerError as error:
-            log.warning("version rejected", model=spec.name, version=str(identity.version), reason=error.message)
-            self._note(identity, ModelState.UNAVAILABLE, error.message)
+            log.warning("version rejected", model=spec.name, version=identity.version_text, reason=error.message)
+            self._loading.discard(identity)
+            self._reasons[identity] = error.message
             raise
-        except BaseException:
-            self._note(identity, ModelState.UNAVAILABLE, "the load was interrupted")
-            raise
+        self._made.add(identity)
+        return servable
 
     async def unload(self, model: str) -> None:
         """Stop serving all versions of a model, and wait until the calls inside are answered.
@@ -191,18 +231,20 @@ class Models:
         Raises:
             NotFound: the server has no such model.
         """
-        if model not in self._statuses:
+        if model not in self._known and model not in self._rejected:
             raise self._why_not(model, "")
         async with self._lock(model):
-            if closing := self._swap(model, []):
+            self._swap(model, [])
+            # Those of earlier loads as well: their calls are inside the model too.
+            if closing := [task for task, identity in self._closing.items() if identity.model == model]:
                 await asyncio.wait(closing)
 
     def reject(self, model: str, reason: str) -> None:
-        """Remember a model that could not even be read, so that the index says why."""
-        self._statuses[model] = {0: VersionStatus(ModelVersion(model, Version(0), 0), ModelState.UNAVAILABLE, reason)}
+        """Remember a model that could not even be read, so that the index says why, until it is loaded."""
+        self._rejected[model] = reason
 
-    def _swap(self, model: str, loaded: Sequence[Servable]) -> list[asyncio.Task[None]]:
-        """Let `loaded` serve in place of what serves; return the tasks that close what no longer does."""
+    def _swap(self, model: str, loaded: Sequence[Servable]) -> None:
+        """Let `loaded` serve in place of what serves, and close what no longer does."""
         old = [servable for servable in self.serving(model) if servable not in loaded]
         table = dict(self._serving)
         table.pop(model, None)
@@ -215,18 +257,24 @@ class Models:
                 log.info("version serves", model=model, version=servable.identity.version_text)
             table[model] = MappingProxyType(by_version)
         self._serving = MappingProxyType(table)
-        return [self._closing.create_task(self._close(servable)) for servable in old]
+        for servable in old:
+            self._reasons[servable.identity] = "unloaded"
+            self._retire(servable)
 
-    async def _close(self, servable: Servable) -> None:
-        """Close a servable that no call can find any more; its calls' deadlines bound the wait."""
-        identity = servable.identity
-        if not self._serves(identity):
-            self._note(identity, ModelState.UNLOADING)
-        await servable.close()
-        if not self._serves(identity):
-            self._note(identity, ModelState.UNAVAILABLE, "unloaded")
+    def _retire(self, servable: Servable) -> None:
+        """Begin to close a servable that no call can find any more; its calls' deadlines bound how long it takes."""
+        task = self._tasks.create_task(_close(servable))
+        self._closing[task] = servable.identity
+        task.add_done_callback(self._retired)
+
+    def _retired(self, task: asyncio.Task[None]) -> None:
+        self._forget_if_gone(self._closing.pop(task))
+
+    def _forget_if_gone(self, identity: ModelVersion) -> None:
+        """Tell that a version is gone, once nothing is left of any load of it."""
+        if identity in self._made and self._state(identity) is ModelState.UNAVAILABLE:
+            self._made.discard(identity)
             self._forget(identity)
-        log.info("version unloaded", model=identity.model, version=identity.version_text)
 
     def _serves(self, identity: ModelVersion) -> bool:
         return identity.number_text in self._serving.get(identity.model, {})
@@ -234,8 +282,15 @@ class Models:
     def _lock(self, model: str) -> asyncio.Lock:
         return self._changing.setdefault(model, asyncio.Lock())
 
-    def _note(self, identity: ModelVersion, state: ModelState, reason: str = "") -> None:
-        self._statuses.setdefault(identity.model, {})[identity.number] = VersionStatus(identity, state, reason)
+
+async def _close(servable: Servable) -> None:
+    identity = servable.identity
+    try:
+        await servable.close()
+    except Exception:  # a task's outermost frame: one model must not take the others down
+        log.exception("version did not close", model=identity.model, version=identity.version_text)
+    else:
+        log.info("version unloaded", model=identity.model, version=identity.version_text)
 
 
 def _impossible_name(model: str, version: str) -> InvalidInput | None:
