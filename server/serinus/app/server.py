@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from serinus.app.loading import VersionLoader
 from serinus.app.sources import ModelSources
+from serinus.app.tls import read_tls
 from serinus.config.errors import ConfigError
 from serinus.config.models import ModelSpec
 from serinus.config.settings import Settings
@@ -35,7 +36,7 @@ from serinus.transport.admin_service import ServerFacts
 from serinus.transport.drain import Drain
 from serinus.transport.face import Face, FaceParts
 from serinus.transport.http import HttpServer, http_face
-from serinus.transport.server import GrpcServer, TlsFiles
+from serinus.transport.server import GrpcServer
 
 log = get_logger("serinus.server")
 
@@ -114,7 +115,7 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
     async with contextlib.AsyncExitStack() as block:
         pool = block.enter_context(ComputePool(threads))
         loads = block.enter_context(ThreadPoolExecutor(1, thread_name_prefix="load"))
-        tasks = await block.enter_async_context(asyncio.TaskGroup())
+        tasks = await block.enter_async_context(_tasks())
         loader = VersionLoader(
             pool=pool,
             slots=RunSlots(threads),
@@ -142,14 +143,6 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
                 facts=ServerFacts(version=VERSION, started_unix_s=time.time(), compute_threads=threads),
             )
         )
-        with _refusals():
-            grpc = GrpcServer(
-                settings.grpc,
-                service_names=face.service_names,
-                handlers=face.handlers(),
-                tls=_tls(settings),
-                rng=rng,
-            )
         http = HttpServer(
             http_face(
                 exposition=functools.partial(exposition, registry),
@@ -162,6 +155,14 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
         )
         with _refusals():
             await block.enter_async_context(http)
+        with _refusals():
+            grpc = GrpcServer(
+                settings.grpc,
+                service_names=face.service_names,
+                handlers=face.handlers(),
+                tls=read_tls(settings.grpc),
+                rng=rng,
+            )
         await block.enter_async_context(grpc)
         await _load_all(models, settings, named)
         # What is here now stays: without this each full garbage collection would walk all modules and models
@@ -195,6 +196,8 @@ async def _load_all(models: Models, settings: Settings, named: Sequence[ModelSpe
     for warning in found.warnings:
         log.warning("model configuration", warning=warning)
     for name, reason in found.rejected.items():
+        if any(name == other.name for other in named):
+            continue  # it would not have been served either
         log.warning("model rejected", model=name, reason=reason)
         models.reject(name, reason)
     for spec in found.models:
@@ -215,6 +218,24 @@ def _require_fast_protobuf() -> None:
         )
 
 
+@contextlib.asynccontextmanager
+async def _tasks() -> AsyncIterator[asyncio.TaskGroup]:
+    """A task group out of which an error of the block comes as it is, rather than in a group of errors."""
+    failure: Exception | None = None
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            try:
+                yield tasks
+            except Exception as error:
+                failure = error
+                raise
+    except BaseExceptionGroup as group:
+        if group.exceptions != (failure,):
+            raise
+    if failure is not None:
+        raise failure
+
+
 @contextlib.contextmanager
 def _refusals(prefix: str = "") -> Iterator[None]:
     """Turn what can go wrong while starting into a sentence for whoever starts the server."""
@@ -222,19 +243,10 @@ def _refusals(prefix: str = "") -> Iterator[None]:
         yield
     except ServerError as error:
         raise StartRefused(prefix + error.message) from error
-    except (ConfigError, OSError) as error:
+    except ConfigError as error:
         raise StartRefused(prefix + str(error)) from error
-
-
-def _tls(settings: Settings) -> TlsFiles | None:
-    grpc = settings.grpc
-    if grpc.tls_cert is None or grpc.tls_key is None:
-        return None
-    return TlsFiles(
-        certificate_chain=grpc.tls_cert.read_bytes(),
-        private_key=grpc.tls_key.read_bytes(),
-        client_authorities=None if grpc.tls_client_ca is None else grpc.tls_client_ca.read_bytes(),
-    )
+    except OSError as error:
+        raise StartRefused(prefix + (error.strerror or str(error))) from error
 
 
 def _detail(models: Models) -> Mapping[str, Any]:
