@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,7 +14,7 @@ from serinus.core.dtypes import DType
 from serinus.core.errors import InvalidInput, ModelRejected
 from serinus.core.predictor import Tensor, Tensors
 from serinus.core.signature import TensorSpec
-from serinus.runtime.model import load_model
+from serinus.runtime.model import OnnxModel, load_model
 from serinus.runtime.options import SessionOptions
 from serinus.runtime.pool import ComputePool
 from serinus.serving.admission import ByteBudget
@@ -23,6 +24,8 @@ from serinus.telemetry.metrics import Metrics
 from serinus.transport.tensors import tensor_from_raw
 
 log = get_logger("serinus.loading")
+
+_MOST_INVENTED_BYTES = 1 << 28  # clients may send configurations, and must not thereby choose how much is allocated
 
 
 class VersionLoader:
@@ -64,14 +67,7 @@ class VersionLoader:
             ModelRejected: it cannot be served.
         """
         identity = spec.model_version(number)
-        options = SessionOptions(
-            providers=spec.providers or self._providers,
-            intra_op_threads=spec.intra_op_threads,
-            batching=spec.batching.enabled,
-            batch_axes=spec.batch_axes,
-            samples=sample_inputs(spec),
-        )
-        load = functools.partial(load_model, identity, spec.versions[number], options, self._pool)
+        load = functools.partial(self._load, spec, number)
         model = await asyncio.get_running_loop().run_in_executor(self._threads, load)
         try:
             check_declarations(spec, spec.inputs, model.signature.inputs, "input")
@@ -87,12 +83,23 @@ class VersionLoader:
             log.info("model note", model=spec.name, version=identity.version_text, note=note)
         return served
 
+    def _load(self, spec: ModelSpec, number: int) -> OnnxModel:
+        """What takes long; on the thread for loads, because samples can be large and lie on slow disks."""
+        options = SessionOptions(
+            providers=spec.providers or self._providers,
+            intra_op_threads=spec.intra_op_threads,
+            batching=spec.batching.enabled,
+            batch_axes=spec.batch_axes,
+            samples=sample_inputs(spec),
+        )
+        return load_model(spec.model_version(number), spec.versions[number], options, self._pool)
+
 
 def sample_inputs(spec: ModelSpec) -> Tensors:
     """The inputs of the first warm-up call that the operator described, batch axis included; {} if there is none.
 
     Raises:
-        ModelRejected: a data file does not hold what its description says.
+        ModelRejected: a data file does not hold what its description says, or an input is too large to invent.
     """
     for sample in spec.warm_up:
         leading = (sample.rows,) if spec.max_batch_size else ()
@@ -109,6 +116,8 @@ def _filled(name: str, shape: tuple[int, ...], described: WarmUpInput) -> Tensor
             return tensor_from_raw(name, dtype, shape, described.file.read_bytes())
         except (InvalidInput, OSError) as error:
             raise ModelRejected(f"warm-up input {name!r}: its data file does not hold {dtype} {list(shape)}") from error
+    if (size_bytes := math.prod(shape) * dtype.numpy.itemsize) > _MOST_INVENTED_BYTES:
+        raise ModelRejected(f"warm-up input {name!r}: expected at most {_MOST_INVENTED_BYTES} bytes, got {size_bytes}")
     if dtype is DType.BYTES:
         return np.full(shape, b"", np.object_)
     if described.fill == "random" and dtype.is_float:

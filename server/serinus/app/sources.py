@@ -57,15 +57,15 @@ class ModelSources:
         if files:
             if override is None:
                 raise InvalidInput("expected 'config' beside 'file:' parameters", reason="MISSING_CONFIG")
-            root = self._stage(model, files)
-            try:
-                await self._load_found(root, model, override)
-            finally:
-                shutil.rmtree(root, ignore_errors=True)
+            await self._load_staged(model, override, files)
         elif model in self._named and override is None:
             await self._models.load(self._named[model])
         elif self._repository is not None:
             await self._load_found(self._repository, model, override)
+        elif model in self._named:
+            raise InvalidInput(
+                f"model {model!r} was named at the start: expected no 'config' for it", reason="WRONG_PARAMETER"
+            )
         else:
             raise NotFound(f"model {model!r}: expected a model of the command line, there is no repository")
 
@@ -75,8 +75,8 @@ class ModelSources:
             log.warning("model configuration", model=model, warning=warning)
         await self._models.load(found.spec)
 
-    def _stage(self, model: str, files: Mapping[str, bytes]) -> Path:
-        """A repository of one model with `files`."""
+    async def _load_staged(self, model: str, override: ModelConfig, files: Mapping[str, bytes]) -> None:
+        """Serve `files` from a repository of one model that is gone when they are loaded."""
         for path in files:
             if _MODEL_FILE.fullmatch(path) is None:
                 raise InvalidInput(
@@ -84,8 +84,11 @@ class ModelSources:
                 )
         self._uploads.mkdir(parents=True, exist_ok=True)
         root = Path(mkdtemp(dir=self._uploads))
-        for path, content in files.items():
-            target = root / model / path
-            target.parent.mkdir(parents=True)
-            target.write_bytes(content)
-        return root
+        try:
+            for path, content in files.items():
+                target = root / model / path
+                target.parent.mkdir(parents=True)
+                target.write_bytes(content)
+            await self._load_found(root, model, override)
+        finally:
+            shutil.rmtree(root, ignore_errors=True)
