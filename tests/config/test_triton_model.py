@@ -75,7 +75,7 @@ def test_every_honoured_field_arrives(make_model, tmp_path):
             versions={1: folder / "1/model.onnx"},
             batching=BatchingSpec(max_rows=32, linger_s=0.0015, preferred_rows=(4, 16)),
             queue=QueueSpec(
-                max_calls=100, timeout_s=0.25, allow_timeout_override=True, priority_levels=3, default_priority=2
+                max_calls=100, timeout_s=0.25, priority_levels=3, default_priority=2
             ),
             batch_axes={"x": 0, "words": 0, "y": 0},
             instances=3,
@@ -111,7 +111,7 @@ def test_a_configuration_that_says_little_keeps_our_defaults(make_model, tmp_pat
     """0 stands for Triton's "no limit", which no queue here has."""
     spec = read(make_model, tmp_path, "max_batch_size: 8 dynamic_batching { default_queue_policy { } }").spec
     assert spec.batching == BatchingSpec(max_rows=8)
-    assert spec.queue == QueueSpec(allow_timeout_override=False)
+    assert spec.queue == QueueSpec()
     assert (spec.instances, spec.providers, spec.intra_op_threads) == (None, None, 1)
 
 

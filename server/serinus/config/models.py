@@ -49,14 +49,12 @@ class QueueSpec(Section):
     Attributes:
         max_calls: Calls that may wait at once; one more is refused.
         timeout_s: Longest wait of one call; None leaves it to the call's deadline.
-        allow_timeout_override: Whether a call's own, shorter time-out counts.
         priority_levels: Priorities run from 1, the most urgent, to this; a larger one counts as this.
         default_priority: What a call without a priority gets.
     """
 
     max_calls: Whole = Field(default=4096, ge=1, le=(1 << 32) - 1)  # a second of a fast model's work
     timeout_s: Number | None = Field(default=None, gt=0, le=86_400)  # the deadline says it better, call by call
-    allow_timeout_override: bool = True  # a caller knows best how long it waits
     priority_levels: Whole = Field(default=9, ge=1, le=65_535)  # few enough to tell apart
     default_priority: Whole = Field(default=5, ge=1, le=65_535)  # the middle: room to be more urgent and less
 

@@ -130,14 +130,12 @@ class LimitSettings(Section):
         default_budget_s: Deadline of a call that has none.
         max_deadline_s: Longer deadlines are shortened to this.
         max_inputs: Inputs of one call.
-        max_elements: Elements of one tensor.
     """
 
     max_bytes_in_flight_mib: Whole = Field(default=512, ge=1, le=1 << 20)  # 32 of the largest default messages
     default_budget_s: Number = Field(default=60, gt=0, le=86_400)  # longer than any run that a caller forgot to bound
     max_deadline_s: Number = Field(default=3600, gt=0, le=86_400)  # callers that say "a century" mean "I do not know"
     max_inputs: Whole = Field(default=64, ge=1, le=65_536)  # no known model has more
-    max_elements: Whole = Field(default=1 << 30, ge=1, le=1 << 40)  # a GiB of the smallest type
 
     @model_validator(mode="after")
     def _budget_fits_deadline(self) -> Self:

@@ -29,7 +29,7 @@ _HONOURED = frozenset({
     "dynamic_batching.default_priority_level",
     "dynamic_batching.default_queue_policy.max_queue_size",
     "dynamic_batching.default_queue_policy.default_timeout_microseconds",
-    "dynamic_batching.default_queue_policy.allow_timeout_override",
+    "dynamic_batching.default_queue_policy.allow_timeout_override",  # a call's own time-out always counts here
     "instance_group.name",
     "instance_group.count",
     "instance_group.kind",

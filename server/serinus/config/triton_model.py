@@ -120,7 +120,6 @@ def _queue(config: ModelConfig) -> QueueSpec:
         options |= {"priority_levels": batching.priority_levels, "default_priority": batching.default_priority_level}
     if batching.HasField("default_queue_policy"):
         policy = batching.default_queue_policy
-        options["allow_timeout_override"] = policy.allow_timeout_override
         # 0 stands for no limit in Triton; every queue here has one, and the deadline ends every wait.
         if policy.max_queue_size:
             options["max_calls"] = policy.max_queue_size
