@@ -80,8 +80,8 @@ async def _until_ready(port: int) -> None:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         ready = channel.unary_unary(_READY)
         # ServerReadyResponse{ready: true} is these two bytes.
-        while await ready(b"", wait_for_ready=True, timeout=_START_S) != b"\x08\x01":
-            await asyncio.sleep(0.1)  # noqa: ASYNC110 - the peer has no call that waits
+        while await ready(b"", wait_for_ready=True, timeout=_START_S) != b"\x08\x01":  # noqa: ASYNC110 - nothing to wait on
+            await asyncio.sleep(0.1)
         await asyncio.sleep(2)  # it is ready before its models are
 
 
