@@ -1,11 +1,14 @@
-"""Inputs of calls, in the words of Triton's client."""
+"""Calls in the words of Triton's clients, and their ends."""
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 import numpy as np
+import pytest
 import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
+from tritonclient.utils import InferenceServerException
 
 
 def tensor(name: str, array: np.ndarray, datatype: str) -> triton.InferInput:
@@ -31,3 +34,10 @@ async def sent(client: triton_aio.InferenceServerClient, **call: Any) -> "asynci
     for _ in range(3):
         await client.is_server_live()
     return task
+
+
+async def status_of(call: Awaitable[Any]) -> tuple[str, str]:
+    """Status code and message of a call that must fail."""
+    with pytest.raises(InferenceServerException) as caught:
+        await call
+    return caught.value.status(), caught.value.message()

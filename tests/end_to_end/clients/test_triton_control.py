@@ -4,18 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from tritonclient.utils import InferenceServerException
 
 from serinus.core.dtypes import DType
-from tests.end_to_end.clients.calls import floats
+from tests.end_to_end.clients.calls import floats, status_of
 from tests.support import models
-
-
-async def status_of(call) -> tuple[str, str]:
-    """Status code and message of a call that must fail."""
-    with pytest.raises(InferenceServerException) as caught:
-        await call
-    return caught.value.status(), caught.value.message()
 
 
 async def test_a_running_server_is_live_and_ready(client):

@@ -4,9 +4,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-from tritonclient.utils import InferenceServerException
 
-from tests.end_to_end.clients.calls import busy, floats, tensor
+from tests.end_to_end.clients.calls import busy, floats, status_of, tensor
 from tests.support.models import tabular_weights
 
 X = np.arange(24, dtype=np.float32).reshape(3, 8)
@@ -28,13 +27,6 @@ ALL_TYPES = [
     ("FP64", np.array([[np.inf, -0.5], [1e-308, np.nan]], np.float64)),
     ("BYTES", np.array([[b"", "größe".encode()], [b"a b", b"c\nd"]], np.object_)),
 ]
-
-
-async def status_of(call) -> tuple[str, str]:
-    """Status code and message of a call that must fail."""
-    with pytest.raises(InferenceServerException) as caught:
-        await call
-    return caught.value.status(), caught.value.message()
 
 
 @pytest.mark.parametrize(("datatype", "array"), ALL_TYPES, ids=[name for name, _ in ALL_TYPES])
