@@ -1,0 +1,85 @@
+"""The RPC's context as a handler sees it, by hand: what a client sends, and what the server answers."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import NoReturn
+
+import grpc
+import grpc.aio
+
+
+class Aborted(Exception):
+    """What `abort` raises; grpc.aio's own class cannot be told apart from other errors either."""
+
+
+class FakeContext:
+    """One RPC.
+
+    Attributes:
+        written: The messages that the handler wrote, in order.
+        aborted: Code, message and trailers with which it ended the call.
+        window: While it is not set, writes wait, as they do for a client that does not read.
+        reading: Set while the handler waits for a message.
+        reads: Messages that were taken.
+        broken: Raised by the next write.
+    """
+
+    def __init__(self, *, remaining_s: float | None = None, metadata: Sequence[tuple[str, str]] = ()) -> None:
+        self.written: list[bytes] = []
+        self.aborted: list[tuple[grpc.StatusCode, str, tuple[tuple[str, str | bytes], ...]]] = []
+        self.window = asyncio.Event()
+        self.window.set()
+        self.reading = asyncio.Event()
+        self.reads = 0
+        self.broken: Exception | None = None
+        self._sent: asyncio.Queue[object] = asyncio.Queue()
+        self._wrote = asyncio.Event()
+        self._remaining_s = remaining_s
+        self._metadata = metadata
+
+    # The client's side.
+
+    def send(self, *messages: bytes) -> None:
+        """Messages arrive."""
+        for message in messages:
+            self._sent.put_nowait(message)
+
+    def close(self) -> None:
+        """The client has no more messages."""
+        self._sent.put_nowait(grpc.aio.EOF)
+
+    async def until_written(self, messages: int) -> None:
+        """Wait until the handler wrote so many."""
+        while len(self.written) < messages:
+            self._wrote.clear()
+            await self._wrote.wait()
+
+    # The handler's side.
+
+    async def read(self) -> object:
+        self.reading.set()
+        try:
+            message = await self._sent.get()
+        finally:
+            self.reading.clear()
+        self.reads += 1
+        return message
+
+    async def write(self, message: bytes) -> None:
+        await self.window.wait()
+        if self.broken is not None:
+            raise self.broken
+        self.written.append(message)
+        self._wrote.set()
+
+    async def abort(
+        self, code: grpc.StatusCode, details: str = "", trailing_metadata: tuple[tuple[str, str | bytes], ...] = ()
+    ) -> NoReturn:
+        self.aborted.append((code, details, trailing_metadata))
+        raise Aborted
+
+    def time_remaining(self) -> float | None:
+        return self._remaining_s
+
+    def invocation_metadata(self) -> Sequence[tuple[str, str]]:
+        return self._metadata

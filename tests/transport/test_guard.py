@@ -1,0 +1,178 @@
+"""What leaves a handler, whatever happens inside."""
+
+import asyncio
+import io
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import grpc
+import pytest
+
+from serinus.core.errors import InvalidInput, ModelFailed, Overloaded
+from serinus.telemetry.logs import configure_logs
+from serinus.transport.guard import guarded_stream, guarded_unary
+from serinus.transport.status import internal_error, status_of
+from tests.transport.fake_context import Aborted, FakeContext
+
+Body = Callable[[], Awaitable[Any]]
+Handler = Callable[[FakeContext], Awaitable[Any]]
+
+
+def unary(body: Body) -> Handler:
+    async def method(_message: bytes, _context: Any) -> bytes:
+        return await body()
+
+    guarded = guarded_unary(method, "test.Service/Unary")
+    return lambda context: guarded(b"", context)
+
+
+def stream(body: Body) -> Handler:
+    async def method(_context: Any) -> None:
+        await body()
+
+    guarded = guarded_stream(method, "test.Service/Stream")
+    return lambda context: guarded(None, context)
+
+
+both = pytest.mark.parametrize("guarded", [unary, stream])
+
+
+class Lines(io.StringIO):
+    """A log that was written."""
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.getvalue().splitlines()]
+
+
+@pytest.fixture
+def log() -> Iterator[Lines]:
+    lines = Lines()
+    logs = configure_logs(lines, json=True)
+    yield lines
+    logs.close()
+
+
+def raising(error: BaseException) -> Body:
+    async def body() -> None:
+        raise error
+
+    return body
+
+
+async def aborted(handler: Handler) -> tuple[Any, ...]:
+    """How the handler ended its call."""
+    context = FakeContext()
+    with pytest.raises(Aborted):
+        await handler(context)
+    (end,) = context.aborted
+    return end
+
+
+async def test_an_answer_is_passed_on():
+    """A unary handler gives back what its method gave."""
+
+    async def body() -> bytes:
+        return b"answer"
+
+    context = FakeContext()
+    assert await unary(body)(context) == b"answer"
+    assert context.aborted == []
+
+
+async def test_a_stream_that_ends_well_is_not_aborted():
+    """The end of the method is the end of the stream."""
+
+    async def body() -> None:
+        return
+
+    context = FakeContext()
+    assert await stream(body)(context) is None
+    assert context.aborted == []
+
+
+@both
+@pytest.mark.parametrize(
+    "error", [InvalidInput("expected 2, got 3", field="x"), Overloaded("the queue is full", retry_after_s=0.5)]
+)
+async def test_an_error_of_ours_becomes_its_status(guarded, error, log: Lines):
+    """Code, message and trailers are those of the table; callers' mistakes are not worth a line in the log."""
+    status = status_of(error)
+    assert await aborted(guarded(raising(error))) == (status.code, status.message, status.trailers())
+    assert log.events == []
+
+
+@both
+async def test_the_cause_of_an_error_of_ours_stays_in_the_log(guarded, log: Lines):
+    """The caller reads the sentence, the operator what was behind it."""
+    error = ModelFailed("the run failed")
+    error.__cause__ = RuntimeError("/secret/path")
+    status = status_of(error)
+    assert await aborted(guarded(raising(error))) == (status.code, status.message, status.trailers())
+    (event,) = log.events
+    assert (event["event"], event["reason"]) == ("call failed", "MODEL_FAILED")
+    assert event["cause"] == "RuntimeError('/secret/path')"
+
+
+@both
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("/secret/path"),
+        KeyError("s3cr3t"),
+        AssertionError("this is a bug"),
+        TimeoutError(),
+        ExceptionGroup("unhandled errors", [ValueError("/secret/path")]),
+    ],
+)
+async def test_an_unforeseen_error_says_an_id_and_nothing_of_itself(guarded, error, log: Lines):
+    """The log has the same id and the traceback."""
+    end = await aborted(guarded(raising(error)))
+    (event,) = log.events
+    expected = internal_error(event["error_id"])
+    assert end == (grpc.StatusCode.INTERNAL, expected.message, expected.trailers())
+    assert event["event"] == "unexpected error"
+    assert event["level"] == "error"
+    assert type(error).__name__ in event["exception"]
+
+
+@both
+async def test_two_unforeseen_errors_have_two_ids(guarded, log: Lines):
+    """Else nobody could say which was whose."""
+    assert await aborted(guarded(raising(ValueError()))) != await aborted(guarded(raising(ValueError())))
+    first, second = log.events
+    assert first["error_id"] != second["error_id"]
+
+
+@both
+async def test_a_cancellation_of_our_own_making_becomes_a_status(guarded, log: Lines):
+    """grpc.aio would never end a call whose handler raised it."""
+
+    async def body() -> None:
+        part = asyncio.get_running_loop().create_future()
+        part.cancel()
+        await part
+
+    code, message, _ = await aborted(guarded(body))
+    (event,) = log.events
+    assert (code, message) == (grpc.StatusCode.INTERNAL, internal_error(event["error_id"]).message)
+
+
+@both
+async def test_a_call_that_the_client_cancelled_ends_cancelled(guarded, log: Lines):
+    """A handler that returned or aborted then would leak in grpc.aio."""
+    waiting = asyncio.Event()
+
+    async def body() -> None:
+        waiting.set()
+        await asyncio.Event().wait()
+
+    context = FakeContext()
+    task = asyncio.ensure_future(guarded(body)(context))
+    await waiting.wait()
+    task.cancel()
+    await asyncio.wait((task,))
+    assert task.cancelled()
+    assert context.aborted == []
+    assert log.events == []
