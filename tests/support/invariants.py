@@ -23,7 +23,7 @@ SECRET = "s3cr3t"
 
 MOST_LAG_S = 0.1
 _LEAK = re.compile(
-    rf"{SECRET}|Traceback|File \"|site-packages|\.py\b|\.cc\b|onnxruntime|0x[0-9a-f]{{6,}}|/(tmp|home|usr|work)/"
+    rf"{SECRET}|Traceback|File \"|site-packages|\.py\b|\.cc\b|onnxruntime[/:]|0x[0-9a-f]{{6,}}|/(tmp|home|usr|work)/"
 )
 _SETTLE_S = 30  # a machine whose cores are all busy; the catalogue allows 60
 _POLL_S = 0.02

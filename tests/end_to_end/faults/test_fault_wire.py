@@ -172,6 +172,7 @@ async def test_a_frame_that_is_all_structure(world: World, message: bytes, reaso
         stream = world.channel.stream_stream(PREDICT_STREAM)(timeout=30)
         await stream.write(message)
         code, details = await stream.code(), await stream.details()
+        world.count(code)
     assert code is INVALID
     assert details.startswith(f"{reason}: {words}")
 
