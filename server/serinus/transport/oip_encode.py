@@ -74,11 +74,7 @@ def classes(name: str, scores: Tensor, count: int, labels: tuple[str, ...]) -> T
         InvalidInput: `scores` are strings or a scalar.
     """
     if scores.dtype.hasobject or not scores.ndim:
-        raise InvalidInput(
-            f"output {name!r}: classification: expected numbers with at least one axis, got {dtype_of(scores)}",
-            reason="NOT_CLASSES",
-            field=name,
-        )
+        raise not_classes(name, dtype_of(scores))
     rows = scores.reshape(scores.shape[0] if scores.ndim > 1 else 1, math.prod(scores.shape[1:] or scores.shape))
     kept = min(count, rows.shape[1])
     texts: list[bytes] = []
@@ -88,3 +84,12 @@ def classes(name: str, scores: Tensor, count: int, labels: tuple[str, ...]) -> T
             texts.append(f"{float(row[index]):f}:{index}{label}".encode())
     shape = (rows.shape[0], kept) if scores.ndim > 1 else (kept,)
     return object_array(texts).reshape(shape)
+
+
+def not_classes(name: str, dtype: DType) -> InvalidInput:
+    """The refusal to rank the values of an output that is text, or a single number."""
+    return InvalidInput(
+        f"output {name!r}: classification: expected numbers with at least one axis, got {dtype}",
+        reason="NOT_CLASSES",
+        field=name,
+    )

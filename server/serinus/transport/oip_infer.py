@@ -6,13 +6,14 @@ from time import monotonic
 import grpc.aio
 
 from open_inference import grpc_service_pb2 as oip
+from serinus.core.dtypes import DType
 from serinus.core.errors import ModelFailed, ServerError
 from serinus.lifecycle.models import Models
 from serinus.telemetry.metrics import Metrics
 from serinus.transport.drain import Drain
 from serinus.transport.guard import Context, is_ours, wire_status
-from serinus.transport.oip_decode import InferDecoder
-from serinus.transport.oip_encode import InferEncoder
+from serinus.transport.oip_decode import Decoded, InferDecoder
+from serinus.transport.oip_encode import InferEncoder, not_classes
 from serinus.transport.wire import length_tag, nested
 
 _MOST_OPEN = 256  # calls of one stream; then its messages wait in the transport
@@ -38,6 +39,8 @@ class OipInfer:
         """The serialised ModelInferResponse to a serialised request."""
         try:
             decoded = self._decoder.decode(message, now=monotonic(), remaining_s=remaining_s)
+            if decoded.classify:
+                self._check_classes(decoded)
         except ServerError as error:
             self._metrics.refused(error.reason)
             raise
@@ -48,6 +51,15 @@ class OipInfer:
         answer = self._encoder.encode(request, response, decoded.classify, labels)
         self._metrics.encoded(response.answered_by, monotonic() - started)
         return answer
+
+    def _check_classes(self, decoded: Decoded) -> None:
+        """Refuse before the run what could not be answered after it, and would count as answered."""
+        request = decoded.request
+        outputs = self._models.find(request.model, request.version).signature.output
+        for name in decoded.classify:
+            spec = outputs.get(name)
+            if spec is not None and (spec.dtype is DType.BYTES or not spec.shape):
+                raise not_classes(name, spec.dtype)
 
     async def stream(self, context: Context) -> None:
         """ModelStreamInfer: many calls at once, answered in the order in which they came.

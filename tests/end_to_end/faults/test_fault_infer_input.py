@@ -5,6 +5,7 @@ from typing import Any
 import grpc
 import pytest
 
+from open_inference import grpc_service_pb2 as oip
 from tests.end_to_end.faults.messages import INFER, ROW, f32, infer, infer_arrays, infer_input
 from tests.support.invariants import World, assert_refused
 
@@ -265,6 +266,17 @@ async def test_strings_by_the_million(world: World):
         message = infer("text", infer_input(datatype="BYTES", shape=(1 << 19, 2)), raw=(raw,))
         answer = await world.call(INFER, message)
     assert_refused(answer, INVALID, "TOO_MANY_ELEMENTS", "at most 262144 elements, got 1048576", field="x")
+
+
+async def test_text_has_no_classes(world: World):
+    """What cannot be ranked is refused before the model runs, and counts as refused."""
+    message = oip.ModelInferRequest.FromString(
+        infer("text", infer_input(datatype="BYTES", shape=(1, 2), bytes_contents=[b"a", b"b"]), outputs=("y",))
+    )
+    message.outputs[0].parameters["classification"].int64_param = 1
+    async with world.standing():
+        answer = await world.call(INFER, message.SerializeToString())
+    assert_refused(answer, INVALID, "NOT_CLASSES", "output 'y'", "got BYTES", field="y")
 
 
 async def test_a_nul_in_a_string_is_a_character(world: World):
