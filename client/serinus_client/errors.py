@@ -142,6 +142,8 @@ class ServerFault(SerinusError):
 
 
 BY_CODE: dict[grpc.StatusCode, type[SerinusError]] = {
+    # Nobody here cancelled: a server that stops drops calls which it had not looked at.
+    grpc.StatusCode.CANCELLED: Unavailable,
     grpc.StatusCode.INVALID_ARGUMENT: InvalidInput,
     grpc.StatusCode.OUT_OF_RANGE: InvalidInput,
     grpc.StatusCode.NOT_FOUND: NotFound,

@@ -11,7 +11,7 @@ import pytest
 
 from serinus.core.errors import InvalidInput, ModelFailed, Overloaded
 from serinus.telemetry.logs import configure_logs
-from serinus.transport.guard import guarded_stream, guarded_unary
+from serinus.transport.guard import guarded, guarded_stream
 from serinus.transport.status import internal_error, status_of
 from tests.transport.fake_context import Aborted, FakeContext
 
@@ -23,8 +23,8 @@ def unary(body: Body) -> Handler:
     async def method(_message: bytes, _context: Any) -> bytes:
         return await body()
 
-    guarded = guarded_unary(method, "test.Service/Unary")
-    return lambda context: guarded(b"", context)
+    handler = guarded(method, "test.Service/Unary")
+    return lambda context: handler(b"", context)
 
 
 def stream(body: Body) -> Handler:

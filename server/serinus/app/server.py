@@ -40,6 +40,8 @@ from serinus.transport.server import GrpcServer
 
 log = get_logger("serinus.server")
 
+_SILENCE_S = 0.1  # calls that the transport had received before the drain have reached us by then
+_LONGEST_SILENCE_S = 2.0  # clients that never stop calling are cut off then
 _NEW_OBJECTS_BEFORE_GC = 10_000  # Python's 700 cost a call in a frame 5 us of 30
 
 VERSION = importlib.metadata.version("serinus")
@@ -83,9 +85,9 @@ class RunningServer:
         """Go away: say so, give load balancers time to notice, answer the calls in flight."""
         log.info("draining", notice_s=self._settings.drain.notice_s, grace_s=self._settings.drain.grace_s)
         self._face.close()
-        await self._grpc.stop_serving()
-        await asyncio.sleep(self._settings.drain.notice_s)
+        await asyncio.sleep(max(self._settings.drain.notice_s, _SILENCE_S))
         self._drain.begin()
+        await self._drain.quiet(silence_s=_SILENCE_S, at_most_s=_LONGEST_SILENCE_S)
         await self._grpc.stop(self._settings.drain.grace_s)
         log.info("drained")
 
@@ -158,7 +160,6 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
         with _refusals():
             grpc = GrpcServer(
                 settings.grpc,
-                service_names=face.service_names,
                 handlers=face.handlers(),
                 tls=read_tls(settings.grpc),
                 rng=rng,
@@ -176,7 +177,6 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
         lag = tasks.create_task(LoopLag(metrics.loop_lag)())
         block.callback(lag.cancel)
         face.open()
-        await grpc.serve()
         server = RunningServer(
             models=models, metrics=metrics, face=face, grpc=grpc, http=http, drain=drain, settings=settings
         )

@@ -14,6 +14,8 @@ from serinus.serving.slots import RunSlots
 from serinus.serving.validation import Validation
 from serinus.telemetry.model_metrics import ModelMetrics
 
+TIMER_S = 0.001  # what event loops round their timers to: a shorter linger would last as long as this
+
 
 class ServedVersion:
     """A loaded version with every layer around it; satisfies `lifecycle.Servable`.
@@ -36,7 +38,7 @@ class ServedVersion:
             model,
             policy=BatchPolicy(
                 max_rows=spec.batching.max_rows,
-                linger_s=spec.batching.linger_s,
+                linger_s=spec.batching.linger_s if spec.batching.linger_s >= TIMER_S else 0.0,
                 preferred_rows=spec.batching.preferred_rows,
             ),
             slots=slots,

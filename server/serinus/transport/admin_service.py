@@ -10,6 +10,7 @@ from serinus.lifecycle.models import Models, ModelState, VersionStatus
 from serinus.telemetry.histogram import Histogram
 from serinus.telemetry.metrics import Metrics
 from serinus.telemetry.model_metrics import ModelMetrics
+from serinus.transport.guard import welcome
 from serinus.transport.service import service, typed
 from serinus_api.v1 import admin_pb2 as pb
 
@@ -48,8 +49,9 @@ class AdminService:
         self._is_ready = is_ready
 
     def handler(self) -> grpc.GenericRpcHandler:
-        """What a server registers."""
-        return service(NAME, unary={"GetServerStatus": typed(pb.GetServerStatusRequest, self._status)}, streams={})
+        """What a server registers. It answers while the server drains."""
+        unary = {"GetServerStatus": typed(pb.GetServerStatusRequest, self._status)}
+        return service(NAME, unary=unary, streams={}, arrive=welcome)
 
     def _status(self, _asked: pb.GetServerStatusRequest) -> pb.GetServerStatusResponse:
         started = Timestamp()

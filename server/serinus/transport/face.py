@@ -9,10 +9,11 @@ from serinus.config.sections import LimitSettings
 from serinus.lifecycle.models import Models
 from serinus.telemetry.logs import Logs
 from serinus.telemetry.metrics import Metrics
-from serinus.transport import admin_service, oip_service, predict_service
+from serinus.transport import admin_service, health, oip_service, predict_service
 from serinus.transport.admin_service import AdminService, ServerFacts
 from serinus.transport.deadlines import Budgets
 from serinus.transport.drain import Drain
+from serinus.transport.health import Health
 from serinus.transport.oip_decode import InferDecoder
 from serinus.transport.oip_infer import OipInfer
 from serinus.transport.oip_service import OipService, Repository
@@ -44,14 +45,17 @@ class Face:
     def __init__(self, parts: FaceParts) -> None:
         self._parts = parts
         self._open = False
+        self._health = Health(self.service_names, parts.drain)
 
     def open(self) -> None:
         """Be ready from now on."""
         self._open = True
+        self._health.say(serving=True)
 
     def close(self) -> None:
-        """Be ready no more."""
+        """Be ready no more; calls that come are still answered."""
         self._open = False
+        self._health.say(serving=False)
 
     def is_ready(self) -> bool:
         """Whether calls should be sent here."""
@@ -86,8 +90,9 @@ class Face:
         )
         admin = AdminService(models=parts.models, metrics=parts.metrics, facts=parts.facts, is_ready=self.is_ready)
         return (
-            predict.handler(),
-            oip.handler(),
+            predict.handler(parts.drain.arrive),
+            oip.handler(parts.drain.arrive),
             admin.handler(),
-            *reflection_handlers((*self.service_names, "grpc.health.v1.Health")),
+            self._health.handler(),
+            *reflection_handlers((*self.service_names, health.NAME), parts.drain),
         )

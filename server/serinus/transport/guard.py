@@ -8,9 +8,8 @@ import asyncio
 import functools
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import TypeVar
 
-import grpc
 import grpc.aio
 
 from serinus.core.errors import ServerError
@@ -22,14 +21,8 @@ log = get_logger("serinus.transport")
 Context = grpc.aio.ServicerContext[bytes, bytes]
 UnaryMethod = Callable[[bytes, Context], Awaitable[bytes]]
 StreamMethod = Callable[[Context], Awaitable[None]]
-
-
-class Refusals(Protocol):
-    """Counts what is refused."""
-
-    def refused(self, reason: str) -> None:
-        """An RPC ended in an error with this reason."""
-        ...
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
 
 
 def wire_status(error: BaseException, *, method: str) -> WireStatus:
@@ -50,12 +43,26 @@ def is_ours(error: asyncio.CancelledError) -> bool:
     return not task.cancelling()
 
 
-def guarded_unary(method: UnaryMethod, name: str) -> UnaryMethod:
-    """`method` as a handler that ends with an answer, one of our statuses, or the cancellation it was given."""
+def welcome() -> None:
+    """Lets every call in: for services that answer while the server goes away."""
+
+
+def guarded(
+    method: Callable[[Asked, Context], Awaitable[Answer]], name: str, *, arrive: Callable[[], None] = welcome
+) -> Callable[[Asked, Context], Awaitable[Answer]]:
+    """`method` as a handler that ends with an answer, one of our statuses, or the cancellation it was given.
+
+    Args:
+        method: From a message, or an iterator of them, and the context; a method that streams its answers writes them
+            to the context.
+        name: `service/method`, for the log.
+        arrive: Called first; raises when the call must go elsewhere.
+    """
 
     @functools.wraps(method)
-    async def handler(message: bytes, context: Context) -> bytes:
+    async def handler(message: Asked, context: Context) -> Answer:
         try:
+            arrive()
             return await method(message, context)
         except asyncio.CancelledError as error:
             if not is_ours(error):
@@ -69,21 +76,12 @@ def guarded_unary(method: UnaryMethod, name: str) -> UnaryMethod:
     return handler
 
 
-def guarded_stream(method: StreamMethod, name: str) -> Callable[[object, Context], Awaitable[None]]:
-    """The same for a method that reads and writes its stream through the context."""
+def guarded_stream(
+    method: StreamMethod, name: str, *, arrive: Callable[[], None] = welcome
+) -> Callable[[object, Context], Awaitable[None]]:
+    """The same for a method that reads and writes its stream through the context alone."""
 
-    @functools.wraps(method)
-    async def handler(_messages: object, context: Context) -> None:
-        try:
-            await method(context)
-        except asyncio.CancelledError as error:
-            if not is_ours(error):
-                raise
-            status = wire_status(error, method=name)
-        except Exception as error:  # noqa: BLE001 - the outermost frame; wire_status logs
-            status = wire_status(error, method=name)
-        else:
-            return
-        await context.abort(status.code, status.message, status.trailers())
+    async def reading_from_context(_messages: object, context: Context) -> None:
+        await method(context)
 
-    return handler
+    return guarded(reading_from_context, name, arrive=arrive)

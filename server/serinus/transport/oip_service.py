@@ -49,8 +49,8 @@ class OipService:
         self._is_ready = is_ready
         self._server_version = server_version
 
-    def handler(self) -> grpc.GenericRpcHandler:
-        """What a server registers."""
+    def handler(self, arrive: Callable[[], None]) -> grpc.GenericRpcHandler:
+        """What a server registers; `arrive` is called for each call."""
         unary: dict[str, UnaryMethod] = {
             "ModelInfer": self._infer.infer,
             "ServerLive": typed(oip.ServerLiveRequest, lambda _: oip.ServerLiveResponse(live=True)),
@@ -69,7 +69,7 @@ class OipService:
         for memory in ("SystemSharedMemory", "CudaSharedMemory"):
             for action in ("Status", "Register", "Unregister"):
                 unary[memory + action] = _unsupported(_NO_SHARED_MEMORY)
-        return service(NAME, unary=unary, streams={"ModelStreamInfer": self._infer.stream})
+        return service(NAME, unary=unary, streams={"ModelStreamInfer": self._infer.stream}, arrive=arrive)
 
     def _model_ready(self, asked: oip.ModelReadyRequest) -> oip.ModelReadyResponse:
         try:

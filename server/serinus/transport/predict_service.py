@@ -1,5 +1,6 @@
 """serinus.v1.PredictService: what the SDK speaks."""
 
+from collections.abc import Callable
 from time import monotonic
 
 import grpc
@@ -32,12 +33,13 @@ class PredictService:
         self._metrics = metrics
         self._encoder = PredictEncoder()
 
-    def handler(self) -> grpc.GenericRpcHandler:
-        """What a server registers."""
+    def handler(self, arrive: Callable[[], None]) -> grpc.GenericRpcHandler:
+        """What a server registers; `arrive` is called for each call."""
         return service(
             NAME,
             unary={"Predict": self._predict, "GetModelInfo": typed(pb.GetModelInfoRequest, self._model_info)},
             streams={"PredictStream": self._predict_stream},
+            arrive=arrive,
         )
 
     async def _predict(self, message: bytes, context: Context) -> bytes:

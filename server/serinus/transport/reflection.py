@@ -1,26 +1,31 @@
 """Server reflection, v1 and v1alpha, over our services and the Open Inference Protocol's."""
 
-from typing import cast
+from typing import Any, cast
 
 import grpc
+from google.protobuf import text_format
 from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection import SERVICE_NAME, aio
 
 from open_inference import grpc_service_pb2
+from serinus.transport.drain import Drain
+from serinus.transport.guard import Context, guarded
 from serinus_api.v1 import admin_pb2, predict_pb2
 
 _V1 = "grpc.reflection.v1.ServerReflection"
 _METHOD = "ServerReflectionInfo"
 
 
-def reflection_handlers(service_names: tuple[str, ...]) -> tuple[grpc.GenericRpcHandler, ...]:
+def reflection_handlers(service_names: tuple[str, ...], drain: Drain) -> tuple[grpc.GenericRpcHandler, ...]:
     """The reflection service under both of its names; their messages are the same on the wire.
 
     Args:
         service_names: Full names of the services shown.
+        drain: Ends the streams, which clients like to leave open.
     """
     # The Open Inference Protocol's descriptors live in a pool of their own (see open_inference/pool.py), so this one
     # holds everything that is shown.
@@ -33,13 +38,31 @@ def reflection_handlers(service_names: tuple[str, ...]) -> tuple[grpc.GenericRpc
         reflection_pb2.DESCRIPTOR,
     ):
         _add(pool, cast("FileDescriptor", file))
+    pool.AddSerializedFile(_as_v1(reflection_pb2.DESCRIPTOR.serialized_pb))
     servicer = aio.ReflectionServicer((*service_names, SERVICE_NAME, _V1), pool=pool)
+
+    async def until_drained(messages: object, context: Context) -> None:
+        async def answer() -> None:
+            # The stubs take the generator for a coroutine.
+            answers: Any = servicer.ServerReflectionInfo(cast("Any", messages), cast("Any", context))
+            async for response in answers:
+                await context.write(response)
+
+        await drain.run(answer())
+
     handler = grpc.stream_stream_rpc_method_handler(
-        servicer.ServerReflectionInfo,
+        guarded(until_drained, "ServerReflectionInfo"),
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
         response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
     )
     return tuple(grpc.method_handlers_generic_handler(name, {_METHOD: handler}) for name in (SERVICE_NAME, _V1))
+
+
+def _as_v1(serialized: bytes) -> bytes:
+    """The file that describes v1: v1alpha's under another name. The package that serves it has only the latter."""
+    text = text_format.MessageToString(FileDescriptorProto.FromString(serialized))
+    renamed = text_format.Parse(text.replace("v1alpha", "v1"), FileDescriptorProto())
+    return renamed.SerializeToString()
 
 
 def _add(pool: DescriptorPool, file: FileDescriptor) -> None:

@@ -8,16 +8,12 @@ from typing import Self
 
 import grpc
 import grpc.aio
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health
 
 from serinus.config.sections import GrpcSettings
 from serinus.telemetry.logs import get_logger
 
 log = get_logger("serinus.transport")
 
-_SERVING = health_pb2.HealthCheckResponse.SERVING
-_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 _FOREVER_MS = (1 << 31) - 1
 
 
@@ -47,17 +43,13 @@ class GrpcServer:
         self,
         settings: GrpcSettings,
         *,
-        service_names: Sequence[str],
         handlers: Sequence[grpc.GenericRpcHandler],
         tls: TlsFiles | None,
         rng: random.Random,
     ) -> None:
         self._settings = settings
-        self._health = health.HealthServicer()
-        self._health_names = ("", *service_names)
         self._server = grpc.aio.server(options=server_options(settings, rng))
         self._server.add_generic_rpc_handlers(tuple(handlers))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self.port = self._listen(tls)
 
     def _listen(self, tls: TlsFiles | None) -> int:
@@ -76,7 +68,6 @@ class GrpcServer:
 
     async def __aenter__(self) -> Self:
         await self._server.start()
-        await self._report(_NOT_SERVING)
         return self
 
     async def __aexit__(
@@ -84,21 +75,9 @@ class GrpcServer:
     ) -> None:
         await self._server.stop(None)
 
-    async def serve(self) -> None:
-        """Tell health checks that calls are welcome."""
-        await self._report(_SERVING)
-
-    async def stop_serving(self) -> None:
-        """Tell health checks that calls should go elsewhere; those that come are still answered."""
-        await self._report(_NOT_SERVING)
-
     async def stop(self, grace_s: float) -> None:
         """Take no new calls, and wait for those in flight, at most `grace_s`."""
         await self._server.stop(grace_s)
-
-    async def _report(self, status: int) -> None:
-        for name in self._health_names:
-            await self._health.set(name, status)
 
 
 def server_options(settings: GrpcSettings, rng: random.Random) -> list[tuple[str, int]]:

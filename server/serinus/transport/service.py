@@ -8,7 +8,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from serinus.core.errors import InvalidInput
-from serinus.transport.guard import Context, StreamMethod, UnaryMethod, guarded_stream, guarded_unary
+from serinus.transport.guard import Context, StreamMethod, UnaryMethod, guarded, guarded_stream
 from serinus.transport.wire_limits import WireLimits
 
 Asked = TypeVar("Asked", bound=Message)
@@ -17,7 +17,11 @@ _MOST_ENTRIES = 1024  # of a repeated field, where nobody sets a closer limit
 
 
 def service(
-    name: str, *, unary: Mapping[str, UnaryMethod], streams: Mapping[str, StreamMethod]
+    name: str,
+    *,
+    unary: Mapping[str, UnaryMethod],
+    streams: Mapping[str, StreamMethod],
+    arrive: Callable[[], None],
 ) -> grpc.GenericRpcHandler:
     """A service of guarded methods.
 
@@ -27,12 +31,15 @@ def service(
         name: Full name, as in the .proto file.
         unary: Methods with one request and one response, by name.
         streams: Methods that read and write through the context, by name.
+        arrive: Called for each call; raises when it must go elsewhere.
     """
     handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
     for method, behaviour in unary.items():
-        handlers[method] = grpc.unary_unary_rpc_method_handler(guarded_unary(behaviour, f"{name}/{method}"))
+        handlers[method] = grpc.unary_unary_rpc_method_handler(guarded(behaviour, f"{name}/{method}", arrive=arrive))
     for method, stream in streams.items():
-        handlers[method] = grpc.stream_stream_rpc_method_handler(guarded_stream(stream, f"{name}/{method}"))
+        handlers[method] = grpc.stream_stream_rpc_method_handler(
+            guarded_stream(stream, f"{name}/{method}", arrive=arrive)
+        )
     return grpc.method_handlers_generic_handler(name, handlers)
 
 

@@ -124,7 +124,6 @@ async def buf_curl(tmp_path: Path, *arguments: str) -> tuple[int, str, str]:
 
 
 @needs_buf
-@pytest.mark.xfail(reason="reflection lists grpc.reflection.v1.ServerReflection and cannot describe it")
 async def test_buf_lists_the_methods(server: ChildServer, tmp_path: Path):
     """It asks for a description of every service that is listed."""
     code, text, errors = await buf_curl(tmp_path, "--list-methods", f"http://{server.target}")
