@@ -1,5 +1,6 @@
 """Server reflection, v1 and v1alpha, over our services and the Open Inference Protocol's."""
 
+from collections.abc import AsyncIterable
 from typing import Any, cast
 
 import grpc
@@ -14,6 +15,7 @@ from grpc_reflection.v1alpha.reflection import SERVICE_NAME, aio
 from open_inference import grpc_service_pb2
 from serinus.transport.drain import Drain
 from serinus.transport.guard import Context, guarded
+from serinus.transport.service import parse
 from serinus_api.v1 import admin_pb2, predict_pb2
 
 _V1 = "grpc.reflection.v1.ServerReflection"
@@ -41,18 +43,19 @@ def reflection_handlers(service_names: tuple[str, ...], drain: Drain) -> tuple[g
     pool.AddSerializedFile(_as_v1(reflection_pb2.DESCRIPTOR.serialized_pb))
     servicer = aio.ReflectionServicer((*service_names, SERVICE_NAME, _V1), pool=pool)
 
-    async def until_drained(messages: object, context: Context) -> None:
+    async def until_drained(messages: AsyncIterable[bytes], context: Context) -> None:
         async def answer() -> None:
+            # Parsed here, because grpc.aio would send the text of a parser's exception to the client.
+            asked = (parse(reflection_pb2.ServerReflectionRequest, message) async for message in messages)
             # The stubs take the generator for a coroutine.
-            answers: Any = servicer.ServerReflectionInfo(cast("Any", messages), cast("Any", context))
+            answers: Any = servicer.ServerReflectionInfo(cast("Any", asked), cast("Any", context))
             async for response in answers:
                 await context.write(response)
 
         await drain.run(answer())
 
-    handler = grpc.stream_stream_rpc_method_handler(
+    handler: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(
         guarded(until_drained, "ServerReflectionInfo"),
-        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
         response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
     )
     return tuple(grpc.method_handlers_generic_handler(name, {_METHOD: handler}) for name in (SERVICE_NAME, _V1))

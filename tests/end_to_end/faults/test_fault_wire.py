@@ -40,6 +40,7 @@ CONTROL = [
     "/inference.GRPCInferenceService/LogSettings",
     "/serinus.v1.PredictService/GetModelInfo",
     "/serinus.v1.AdminService/GetServerStatus",
+    "/grpc.health.v1.Health/Check",
 ]
 
 
@@ -53,6 +54,26 @@ async def test_random_bytes(world: World, method: str):
             garbage = b"\xff" * 11 + rng.randbytes(size)
             answer = await world.call(method, garbage, is_counted=method in {INFER, PREDICT})
             assert_refused(answer, INVALID, "MALFORMED_REQUEST", "cannot parse the message as a ")
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        PREDICT_STREAM,
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    ],
+)
+async def test_random_bytes_in_a_stream(world: World, method: str):
+    """Row 1: a stream with a message that is none ends with the same refusal."""
+    async with world.standing():
+        stream = world.channel.stream_stream(method)(timeout=30)
+        await stream.write(b"\xff" * 20)
+        code, details = await stream.code(), await stream.details()
+        if method == PREDICT_STREAM:
+            world.count(code)
+    assert code is INVALID
+    assert details.startswith("MALFORMED_REQUEST: cannot parse the message as a ")
 
 
 @BOTH
