@@ -26,6 +26,7 @@ from serinus_api.v1 import predict_pb2 as pb
 MOST_CALLS = 4096
 MOST_WAITING_BYTES = 16 << 20  # replies that the client does not take; more than a fast one ever leaves waiting
 _MOST_REPLY_BYTES = 1 << 20  # a message stays far below any receive limit, unless one answer alone is larger
+_MOST_CANCELS = 2 * MOST_CALLS  # of one frame: each open call, and as many that ended meanwhile
 _METHOD = "serinus.v1.PredictService/PredictStream"
 _CANCELLED = pb.CallError(
     code=grpc.StatusCode.CANCELLED.value[0], message="CANCELLED: the caller cancelled the call", reason="CANCELLED"
@@ -80,11 +81,14 @@ class FrameStream:
                 self._replies_wait.set()
         finally:
             # Not in the group: its bookkeeping would cost each call as much as the queue does.
-            for task in self._calls.values():
-                task.cancel()
+            self._cancel_calls()
             await self._wait_for_calls()
         if self._broken is not None:
             raise self._broken
+
+    def _cancel_calls(self) -> None:
+        for task in self._calls.values():
+            task.cancel()
 
     async def _wait_for_calls(self) -> None:
         if self._calls:
@@ -93,7 +97,7 @@ class FrameStream:
     async def _read(self) -> None:
         while (message := await self._context.read()) is not grpc.aio.EOF:  # type: ignore[comparison-overlap]  # the stubs forget the end
             try:
-                frame = parse(pb.PredictFrame, message)
+                frame = _frame(message)
             except InvalidInput as error:
                 self._metrics.refused(error.reason)
                 self._broken = error
@@ -112,17 +116,21 @@ class FrameStream:
     def _start(self, call: pb.Call, *, size_bytes: int, now: float) -> None:
         call_id = call.id
         try:
-            if call_id in self._calls:
-                raise InvalidInput(f"call {call_id}: expected an id that no open call has", reason="DUPLICATE_CALL_ID")
+            self._check_id(call_id)
             # A stream's gRPC deadline ends all of its calls by ending the stream; each has its own besides.
             request = self._decoder.decode(call.request, size_bytes=size_bytes, now=now, remaining_s=None)
-        except ServerError as error:
-            self._metrics.refused(error.reason)
+        except Exception as error:  # noqa: BLE001 - a call's outermost frame: the others of its stream go on
+            if isinstance(error, ServerError):
+                self._metrics.refused(error.reason)
             self._reply_error(call_id, wire_status(error, method=_METHOD))
         else:
             task = self._loop.create_task(self._answer(call_id, request))
             self._calls[call_id] = task
             task.add_done_callback(functools.partial(self._end, call_id))
+
+    def _check_id(self, call_id: int) -> None:
+        if call_id in self._calls:
+            raise InvalidInput(f"call {call_id}: expected an id that no open call has", reason="DUPLICATE_CALL_ID")
 
     async def _answer(self, call_id: int, request: Request) -> None:
         try:
@@ -164,7 +172,12 @@ class FrameStream:
             await self._replies_wait.wait()
             self._replies_wait.clear()
             while self._replies:
-                await self._context.write(self._next_frame())
+                try:
+                    await self._context.write(self._next_frame())
+                except grpc.aio.InternalError:  # the client is gone
+                    self._cancel_calls()
+                    # grpc.aio cancels the handler for it, now or in a moment; a handler that ended before would leak.
+                    await asyncio.Event().wait()
 
     def _next_frame(self) -> bytes:
         """The replies that wait, in one message of about 1 MiB at most, or of one long reply."""
@@ -181,3 +194,14 @@ class FrameStream:
         self._waiting_bytes -= len(frame)
         self._room.set()
         return frame
+
+
+def _frame(message: bytes) -> pb.PredictFrame:
+    frame = parse(pb.PredictFrame, message)
+    if len(frame.cancel) > _MOST_CANCELS:
+        raise InvalidInput(
+            f"cancel: expected at most {_MOST_CANCELS} entries, got {len(frame.cancel)}",
+            reason="TOO_MANY_ENTRIES",
+            field="cancel",
+        )
+    return frame
