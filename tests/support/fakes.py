@@ -140,11 +140,17 @@ class FakeBatchMetrics:
     Attributes:
         runs: Rows and reason of each run that went well.
         poison: Calls found to be at fault.
+        nonfinite: Rows answered with NaN or an infinity.
     """
 
     def __init__(self) -> None:
         self.runs: list[tuple[int, DispatchReason]] = []
         self.poison = 0
+        self.nonfinite = 0
+
+    def not_finite(self, rows: int) -> None:
+        """Write down rows."""
+        self.nonfinite += rows
 
     def ran(self, *, rows: int, seconds: float, reason: DispatchReason) -> None:
         """Write down a run."""

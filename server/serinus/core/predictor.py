@@ -55,6 +55,7 @@ class Response:
         queue_s: Seconds between admission and the start of the run.
         compute_s: Seconds of the run that held these rows, shared with the other rows of its batch.
         batch_rows: Rows in that run.
+        nonfinite_rows: Rows of that run in which an output holds NaN or an infinity.
         fallback: Whether another version than the chosen one answered.
     """
 
@@ -63,6 +64,7 @@ class Response:
     queue_s: float = 0.0
     compute_s: float = 0.0
     batch_rows: int = 1
+    nonfinite_rows: int = 0
     fallback: bool = False
 
 

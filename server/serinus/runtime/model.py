@@ -13,6 +13,7 @@ from serinus.core.predictor import Request, Response, Tensor, Tensors
 from serinus.core.signature import Signature
 from serinus.core.version import ModelVersion
 from serinus.runtime.costs import CostModel
+from serinus.runtime.finite import nonfinite_rows
 from serinus.runtime.invocation import choose_invocation
 from serinus.runtime.model_file import read_model_file
 from serinus.runtime.options import SessionOptions
@@ -168,7 +169,13 @@ class OnnxModel:
                 )
         if rows:
             self.cost.observe(rows, seconds)
-        return Response(outputs, self.identity, compute_s=seconds, batch_rows=rows)
+        return Response(
+            outputs,
+            self.identity,
+            compute_s=seconds,
+            batch_rows=rows,
+            nonfinite_rows=nonfinite_rows(outputs, self._row_axis, rows),
+        )
 
     def _empty(self, names: Sequence[str]) -> Mapping[str, Tensor] | None:
         """Outputs without rows, for models that cannot compute them; None if their shapes are not known."""

@@ -53,6 +53,10 @@ class BatchMetrics(Protocol):
         """One run is over."""
         ...
 
+    def not_finite(self, rows: int) -> None:
+        """Rows of a run were answered with NaN or an infinity."""
+        ...
+
     def poisoned(self, calls: int) -> None:
         """Calls were found to fail by themselves, which had made a joint run fail."""
         ...
@@ -84,7 +88,7 @@ class JointRuns:
         except Exception as error:  # noqa: BLE001 - whatever a runner raises is its callers' to see
             return not self._blame(batch, error, reason)
         self._answer(batch, response, outputs, joined.rows, started)
-        self._metrics.ran(rows=joined.rows, seconds=response.compute_s, reason=reason)
+        self._report(response, joined.rows, reason)
         return False
 
     async def run(self, batch: Sequence[Entry], reason: DispatchReason) -> None:
@@ -103,7 +107,12 @@ class JointRuns:
                 await self.isolate(batch)
         else:
             self._answer(batch, response, outputs, joined.rows, started)
-            self._metrics.ran(rows=joined.rows, seconds=response.compute_s, reason=reason)
+            self._report(response, joined.rows, reason)
+
+    def _report(self, response: Response, rows: int, reason: DispatchReason) -> None:
+        self._metrics.ran(rows=rows, seconds=response.compute_s, reason=reason)
+        if response.nonfinite_rows:
+            self._metrics.not_finite(response.nonfinite_rows)
 
     async def isolate(self, batch: Sequence[Entry]) -> None:
         """Run the halves of a batch that failed, down to single calls.

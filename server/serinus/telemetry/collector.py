@@ -31,6 +31,11 @@ _HISTOGRAMS: tuple[tuple[str, str, Callable[[ModelMetrics], Histogram]], ...] = 
 )
 _COUNTERS: tuple[tuple[str, str, Callable[[ModelMetrics], int]], ...] = (
     ("serinus_rows_total", "Rows of answered calls.", lambda model: model.rows),
+    (
+        "serinus_nonfinite_rows_total",
+        "Rows that the model answered with NaN or an infinity.",
+        lambda model: model.nonfinite_rows,
+    ),
     ("serinus_poison_calls_total", "Calls that failed the batch they were in.", lambda model: model.poison_calls),
 )
 _GAUGES: tuple[tuple[str, str, Callable[[ModelMetrics], int | None]], ...] = (

@@ -69,6 +69,7 @@ class ModelMetrics:
         unanswered_by: Calls that ended without an answer.
         unanswered_s: Time spent on them.
         poison_calls: Calls that failed the batch they were in.
+        nonfinite_rows: Rows that the model answered with NaN or an infinity.
         last_answer_unix_s: When a call was last answered; 0.0 if none was.
     """
 
@@ -84,6 +85,7 @@ class ModelMetrics:
         "compute",
         "encode",
         "last_answer_unix_s",
+        "nonfinite_rows",
         "poison_calls",
         "queue",
         "request",
@@ -108,6 +110,7 @@ class ModelMetrics:
         self.unanswered_by = dict.fromkeys(Outcome, 0)
         self.unanswered_s = 0.0
         self.poison_calls = 0
+        self.nonfinite_rows = 0
         self.last_answer_unix_s = 0.0
         self._clock = clock
         self._queue_calls: Callable[[], int] | None = None
@@ -149,6 +152,10 @@ class ModelMetrics:
     def poisoned(self, calls: int) -> None:
         """`calls` of one batch were found to fail by themselves; their batch-mates were answered."""
         self.poison_calls += calls
+
+    def not_finite(self, rows: int) -> None:
+        """The model answered `rows` rows with NaN or an infinity."""
+        self.nonfinite_rows += rows
 
     def watch_queue(self, calls: Callable[[], int], rows: Callable[[], int]) -> None:
         """Read the queue's length from now on with these functions, which may be called from any thread."""

@@ -26,28 +26,45 @@ class DispatchReason(enum.StrEnum):
 class Refusal(enum.StrEnum):
     """Why a call was refused before it was known to belong to a model.
 
-    The values are the lower-case reasons of `core.errors`, and what has no value of its own counts as OTHER: callers
-    choose names and parameters, and must not thereby choose how many series there are.
+    The values are the lower-case reasons of the errors that reading a request and finding its model can end with; one
+    without a value of its own counts as OTHER, so that no code elsewhere can add a series.
     """
 
     ALREADY_EXISTS = "already_exists"
     BAD_MODEL_OUTPUT = "bad_model_output"
-    CANCELLED = "cancelled"
+    CONTROL_CHARACTER = "control_character"
     DEADLINE_PASSED = "deadline_passed"
     DRAINING = "draining"
-    INTERNAL = "internal"
+    DUPLICATE_CALL_ID = "duplicate_call_id"
+    DUPLICATE_INPUT = "duplicate_input"
     INVALID_INPUT = "invalid_input"
     INVALID_MODEL = "invalid_model"
     INVALID_NAME = "invalid_name"
     INVALID_VERSION = "invalid_version"
-    MALFORMED = "malformed"
+    MALFORMED_REQUEST = "malformed_request"
     MODEL_FAILED = "model_failed"
+    MUST_BE_RAW = "must_be_raw"
+    NEGATIVE_LENGTH = "negative_length"
     NOT_FOUND = "not_found"
     NOT_LOADED = "not_loaded"
     OTHER = "other"
+    OUT_OF_RANGE = "out_of_range"
     OVERLOADED = "overloaded"
-    TOO_LARGE = "too_large"
+    RAW_AND_TYPED = "raw_and_typed"
+    RESERVED_PARAMETER = "reserved_parameter"
+    SHAPE_TOO_LARGE = "shape_too_large"
+    TEXT_TOO_LONG = "text_too_long"
+    TOO_MANY_AXES = "too_many_axes"
+    TOO_MANY_ELEMENTS = "too_many_elements"
+    TOO_MANY_ENTRIES = "too_many_entries"
+    TOO_MANY_INPUTS = "too_many_inputs"
+    UNKNOWN_DTYPE = "unknown_dtype"
     UNSUPPORTED = "unsupported"
+    WRONG_CONTENTS = "wrong_contents"
+    WRONG_PARAMETER = "wrong_parameter"
+    WRONG_RAW_COUNT = "wrong_raw_count"
+    WRONG_SIZE = "wrong_size"
+    WRONG_VALUE = "wrong_value"
 
     @classmethod
     def of(cls, reason: str) -> "Refusal":

@@ -1,0 +1,34 @@
+"""Counts the rows whose outputs are not finite: no error, since callers may expect it, but a sign of a bad version."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from serinus.core.predictor import Tensors
+
+_FLOATS = "fV"  # V is what numpy calls bfloat16
+
+
+def nonfinite_rows(outputs: Tensors, row_axes: Mapping[str, int | None], rows: int) -> int:
+    """Rows in which some output holds NaN or an infinity; an output without a batch axis counts for all rows.
+
+    Args:
+        outputs: Tensors by name.
+        row_axes: Batch axis by output name, or None.
+        rows: Length of the batch axes.
+    """
+    bad: npt.NDArray[np.bool_] | None = None
+    for name, tensor in outputs.items():
+        if tensor.dtype.kind not in _FLOATS:
+            continue
+        finite = np.isfinite(tensor)
+        if finite.all():
+            continue
+        axis = row_axes[name]
+        if axis is None:
+            return rows
+        others = tuple(other for other in range(tensor.ndim) if other != axis)
+        wrong = np.logical_not(np.all(finite, axis=others))
+        bad = wrong if bad is None else np.logical_or(bad, wrong)
+    return 0 if bad is None else int(np.count_nonzero(bad))
