@@ -93,13 +93,17 @@ def server_options(settings: GrpcSettings, rng: random.Random) -> list[tuple[str
         ("grpc.keepalive_permit_without_calls", int(settings.keepalive_permit_without_calls)),
         ("grpc.http2.min_ping_interval_without_data_ms", _ms(settings.min_recv_ping_interval_s)),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", _ms(settings.min_recv_ping_interval_s)),
-        ("grpc.max_connection_age_ms", _ms(age_s)),
+        ("grpc.max_connection_age_ms", _ms_or_never(age_s)),
         ("grpc.max_connection_age_grace_ms", _ms(settings.max_connection_age_grace_s)),
-        ("grpc.max_connection_idle_ms", _ms(settings.max_connection_idle_s)),
+        ("grpc.max_connection_idle_ms", _ms_or_never(settings.max_connection_idle_s)),
         ("grpc.server_handshake_timeout_ms", _ms(settings.handshake_timeout_s)),
     ]
 
 
 def _ms(seconds: float) -> int:
+    return min(int(seconds * 1000), _FOREVER_MS)
+
+
+def _ms_or_never(seconds: float) -> int:
     """Milliseconds; 0 stands for never, for grpc core the largest number does."""
-    return min(int(seconds * 1000), _FOREVER_MS) if seconds else _FOREVER_MS
+    return _ms(seconds) if seconds else _FOREVER_MS
