@@ -6,7 +6,6 @@ import random
 import grpc
 import numpy as np
 import pytest
-from tests.client.fake_server import FakeServer, RefusedError, echo, info
 
 from serinus_api.v1 import predict_pb2 as pb
 from serinus_client import (
@@ -26,6 +25,7 @@ from serinus_client import (
     Unauthenticated,
     Unavailable,
 )
+from tests.client.fake_server import FakeServer, RefusedError, echo, info
 
 X = np.array([[1.0, 2.0]], np.float32)
 WAYS = pytest.mark.parametrize("transport", list(Transport))

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.client.fake_server import FakeServer, RefusedError, echo, loop_errors
 
 from serinus_api.v1 import predict_pb2 as pb
 from serinus_client import NO_RETRIES, AsyncClient, RetryPolicy, ServerFault, Transport, Unavailable
+from tests.client.fake_server import FakeServer, RefusedError, echo, loop_errors
 
 AT_ONCE = RetryPolicy(first_wait_s=0.0)
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
-from tests.client.fake_server import FakeServer
 
 from serinus_client import NO_RETRIES, AsyncClient, FrameLimits, Tls, Unavailable
 from serinus_client.options import channel_options
+from tests.client.fake_server import FakeServer
 
 # A self-signed certificate for `serinus.test`, valid for a century and trusted by these tests alone.
 CERTIFICATE = Path(__file__).parent / "tls" / "server.pem"

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from tests.client.fake_server import FakeServer, echo
 
 from serinus_client import AsyncClient, Client, InvalidInput, Unavailable
+from tests.client.fake_server import FakeServer, echo
 
 X = np.array([[1.0, 2.0]], np.float32)
 

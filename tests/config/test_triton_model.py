@@ -74,9 +74,7 @@ def test_every_honoured_field_arrives(make_model, tmp_path):
             name="m",
             versions={1: folder / "1/model.onnx"},
             batching=BatchingSpec(max_rows=32, linger_s=0.0015, preferred_rows=(4, 16)),
-            queue=QueueSpec(
-                max_calls=100, timeout_s=0.25, priority_levels=3, default_priority=2
-            ),
+            queue=QueueSpec(max_calls=100, timeout_s=0.25, priority_levels=3, default_priority=2),
             batch_axes={"x": 0, "words": 0, "y": 0},
             instances=3,
             intra_op_threads=2,

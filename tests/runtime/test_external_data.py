@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
-from tests.support import models
 
 from serinus.core.dtypes import DType
 from serinus.core.errors import ModelRejected
 from serinus.core.predictor import Request
+from tests.support import models
 
 WEIGHTS = np.arange(4, dtype=np.float32)
 

@@ -6,7 +6,6 @@ import threading
 import ml_dtypes
 import numpy as np
 import pytest
-from tests.support import models
 
 from serinus.core.dtypes import DType
 from serinus.core.errors import BadModelOutput, InvalidInput, ModelFailed, ServerError
@@ -15,6 +14,7 @@ from serinus.core.version import ModelVersion, Version
 from serinus.runtime.model import OnnxModel, load_model
 from serinus.runtime.options import SessionOptions
 from serinus.runtime.pool import ComputePool
+from tests.support import models
 
 VALUES: dict[DType, list] = {
     DType.BOOL: [True, False],

@@ -5,11 +5,11 @@ import random
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from tests.support import models
 
 from serinus.core.dtypes import DType
 from serinus.core.errors import ModelRejected
 from serinus.runtime.session import newest_ir_version, newest_opset
+from tests.support import models
 
 
 def rejection(load, source) -> tuple[str, str]:

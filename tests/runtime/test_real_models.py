@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.support.models import real_model
 
 from serinus.core.predictor import Request, Tensor
+from tests.support.models import real_model
 
 
 def installed(name: str) -> Path:

@@ -1,11 +1,11 @@
 """What a model takes and gives, and which axis counts rows."""
 
 import pytest
-from tests.support import models
 
 from serinus.core.dtypes import DType
 from serinus.core.errors import ModelRejected
 from serinus.core.signature import Signature, TensorSpec
+from tests.support import models
 
 
 def fp32(name: str, *shape: int | str, axis: int | None = None, optional: bool = False) -> TensorSpec:

@@ -299,10 +299,12 @@ async def test_a_nul_in_a_string_is_a_character(world: World):
     ],
 )
 async def test_values_that_are_not_finite_pass(world: World, model: str, value: float, expected: float):
-    """Models may mean something by them; only those that say so refuse them."""
+    """Models may mean something by them; only those that say so refuse them. Rows answered with them are counted."""
+    before = (await world.scrape()).total("serinus_nonfinite_rows_total", model=model)
     async with world.standing():
         answer = await world.call(INFER, infer(model, infer_input(shape=(1, 2)), raw=(f32(1, value),)))
     assert str(float(infer_arrays(answer.content)["y"][0, 1])) == str(expected)
+    assert (await world.scrape()).total("serinus_nonfinite_rows_total", model=model) == before + 1
 
 
 TEXTS: list[Any] = [
