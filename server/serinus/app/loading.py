@@ -2,14 +2,13 @@
 
 import asyncio
 import functools
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from serinus.app.stack import ServedVersion
-from serinus.config.models import ModelSpec, TensorDeclaration, WarmUpInput
+from serinus.config.models import ModelSpec, TensorDeclaration, WarmUpInput, WarmUpSample
 from serinus.core.dtypes import DType
 from serinus.core.errors import InvalidInput, ModelRejected
 from serinus.core.predictor import Tensor, Tensors
@@ -21,7 +20,7 @@ from serinus.serving.admission import ByteBudget
 from serinus.serving.slots import RunSlots
 from serinus.telemetry.logs import get_logger
 from serinus.telemetry.metrics import Metrics
-from serinus.transport.tensors import tensor_from_raw
+from serinus.transport.tensors import element_count, tensor_from_raw
 
 log = get_logger("serinus.loading")
 
@@ -103,10 +102,25 @@ def sample_inputs(spec: ModelSpec) -> Tensors:
     """
     for sample in spec.warm_up:
         leading = (sample.rows,) if spec.max_batch_size else ()
-        return {
-            name: _filled(name, (*leading, *described.dims), described) for name, described in sample.inputs.items()
-        }
+        shapes = {name: (*leading, *described.dims) for name, described in sample.inputs.items()}
+        _check_size(sample, shapes)
+        return {name: _filled(name, shapes[name], described) for name, described in sample.inputs.items()}
     return {}
+
+
+def _check_size(sample: WarmUpSample, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    try:
+        size_bytes = sum(
+            element_count(name, shapes[name]) * described.dtype.numpy.itemsize
+            for name, described in sample.inputs.items()
+            if described.fill != "file"
+        )
+    except InvalidInput as error:
+        raise ModelRejected(f"warm-up {error.message}") from error
+    if size_bytes > _MOST_INVENTED_BYTES:
+        raise ModelRejected(
+            f"warm-up inputs: expected at most {_MOST_INVENTED_BYTES} bytes that are not in files, got {size_bytes}"
+        )
 
 
 def _filled(name: str, shape: tuple[int, ...], described: WarmUpInput) -> Tensor:
@@ -116,8 +130,6 @@ def _filled(name: str, shape: tuple[int, ...], described: WarmUpInput) -> Tensor
             return tensor_from_raw(name, dtype, shape, described.file.read_bytes())
         except (InvalidInput, OSError) as error:
             raise ModelRejected(f"warm-up input {name!r}: its data file does not hold {dtype} {list(shape)}") from error
-    if (size_bytes := math.prod(shape) * dtype.numpy.itemsize) > _MOST_INVENTED_BYTES:
-        raise ModelRejected(f"warm-up input {name!r}: expected at most {_MOST_INVENTED_BYTES} bytes, got {size_bytes}")
     if dtype is DType.BYTES:
         return np.full(shape, b"", np.object_)
     if described.fill == "random" and dtype.is_float:

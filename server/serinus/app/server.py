@@ -102,7 +102,8 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
         rng: For what should differ from server to server.
 
     Raises:
-        StartRefused: a named model cannot be served, a provider is missing, a port is taken, protobuf is slow.
+        StartRefused: a named model cannot be served, a provider is missing, a port is taken, a file cannot be read,
+            protobuf is slow. What was started by then is gone.
     """
     _require_fast_protobuf()
     named = settings.model_specs
@@ -205,8 +206,12 @@ async def _load_all(models: Models, settings: Settings, named: Sequence[ModelSpe
             log.warning("model ignored", model=spec.name, reason="one of that name was named at the start")
             continue
         # What is wrong with one model is in the log and in the index; the others serve.
-        with contextlib.suppress(ServerError):
+        try:
             await models.load(spec)
+        except ServerError:
+            continue  # the log has it
+        except Exception:
+            log.exception("unexpected error", model=spec.name)
 
 
 def _require_fast_protobuf() -> None:
