@@ -1,7 +1,8 @@
 """Frames as a client writes and reads them, and a predictor whose calls a test ends one by one."""
 
 import asyncio
-from collections.abc import Iterable
+import contextlib
+from collections.abc import AsyncIterator, Iterable
 
 import numpy as np
 from prometheus_client import CollectorRegistry
@@ -15,6 +16,7 @@ from serinus.transport.frames import FrameStream
 from serinus.transport.guard import Context
 from serinus.transport.predict_codec import PredictDecoder, PredictEncoder
 from serinus_api.v1 import predict_pb2 as pb
+from tests.transport.fake_context import FakeContext
 
 VERSION = ModelVersion("m", Version(1), 1)
 CANCELLED = pb.CallError(code=1, message="CANCELLED: the caller cancelled the call", reason="CANCELLED")
@@ -126,3 +128,27 @@ class Framing:
             drain=self.drain,
             metrics=self.metrics,
         ).serve()
+
+
+@contextlib.asynccontextmanager
+async def streaming(framing: Framing, context: FakeContext) -> AsyncIterator["asyncio.Task[None]"]:
+    """A stream that is served while the block runs; afterwards the client is done, and the stream must end."""
+    task = asyncio.create_task(framing.serve(context))
+    try:
+        yield task
+        context.close()
+        async with asyncio.timeout(10):
+            await asyncio.wait((task,))
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+    if not task.cancelled():
+        task.result()
+
+
+async def exchanged(predictor: Answers, *messages: bytes) -> list[pb.Reply]:
+    """All replies to messages that a client sent at once."""
+    context = FakeContext()
+    async with streaming(Framing(predictor), context):
+        context.send(*messages)
+    return flat(context.written)
