@@ -28,6 +28,7 @@ class Request:
         request_id: The caller's name for the call, echoed.
         routing_key: Calls that share it are served by the same version; "" means `request_id`.
         priority: 1 is the most urgent; 0 takes the model's default.
+        alone: No other call came in the same message: there is no company to wait for.
         size_bytes: What the call occupies in memory while it is in flight.
         rows: Length of the batch axis; 1 for a model without one. Set by validation.
     """
@@ -41,6 +42,7 @@ class Request:
     request_id: str = ""
     routing_key: str = ""
     priority: int = 0
+    alone: bool = False
     size_bytes: int = 0
     rows: int = 1
 

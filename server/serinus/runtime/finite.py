@@ -23,7 +23,7 @@ def nonfinite_rows(outputs: Tensors, row_axes: Mapping[str, int | None], rows: i
         if tensor.dtype.kind not in _FLOATS:
             continue
         finite = np.isfinite(tensor)
-        if finite.all():
+        if np.logical_and.reduce(finite, axis=None):
             continue
         axis = row_axes[name]
         if axis is None:

@@ -133,11 +133,17 @@ class Batcher:
         """
         if self._is_batched and request.rows > self._policy.max_rows:
             return await self._predict_in_parts(request)
+        # Nobody to join and nobody to wait for: the way through the queue would cost more than the run.
+        if request.alone and not self._queue.calls and self._may_run_alone(request.rows):
+            return self._runs.run_alone(request)
         entry = self._enter(request, request.inputs, request.rows)
         try:
             return await entry.answer
         finally:
             self._leave(entry)
+
+    def _may_run_alone(self, rows: int) -> bool:
+        return not self._policy.linger_s and not self._closed and self._runner.is_quick(rows)
 
     async def _predict_in_parts(self, request: Request) -> Response:
         """Answer a call of more than `max_rows` rows from several runs."""

@@ -33,9 +33,9 @@ class OipInfer:
 
     async def infer(self, message: bytes, context: Context) -> bytes:
         """ModelInfer."""
-        return await self._answer(message, context.time_remaining())
+        return await self._answer(message, context.time_remaining(), alone=True)
 
-    async def _answer(self, message: bytes, remaining_s: float | None) -> bytes:
+    async def _answer(self, message: bytes, remaining_s: float | None, *, alone: bool) -> bytes:
         """The serialised ModelInferResponse to a serialised request."""
         try:
             decoded = self._decoder.decode(message, now=monotonic(), remaining_s=remaining_s)
@@ -45,6 +45,7 @@ class OipInfer:
             self._metrics.refused(error.reason)
             raise
         request = decoded.request
+        request.alone = alone
         response = await self._models.predict(request)
         started = monotonic()
         labels = self._models.labels(response.answered_by) if decoded.classify else {}
@@ -97,7 +98,7 @@ class OipInfer:
     async def _stream_answer(self, message: bytes) -> tuple[bytes, Exception | None]:
         """The answer to one message of a stream, and what went wrong."""
         try:
-            return nested(_INFER_RESPONSE, await self._answer(message, None)), None
+            return nested(_INFER_RESPONSE, await self._answer(message, None, alone=False)), None
         except asyncio.CancelledError as error:
             if not is_ours(error):
                 raise

@@ -53,6 +53,7 @@ class PredictService:
         except ServerError as error:
             self._metrics.refused(error.reason)
             raise
+        request.alone = True
         response = await self._models.predict(request)
         started = monotonic()
         answer = self._encoder.encode(request, response)
