@@ -159,7 +159,6 @@ BY_CODE: dict[grpc.StatusCode, type[SerinusError]] = {
     grpc.StatusCode.UNKNOWN: ServerFault,
     grpc.StatusCode.DATA_LOSS: ServerFault,
     grpc.StatusCode.ABORTED: ServerFault,
-    grpc.StatusCode.CANCELLED: ServerFault,
 }
 # `StatusCode.value` is (number, name); the wire carries the number.
 _BY_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}

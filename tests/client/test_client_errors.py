@@ -16,6 +16,11 @@ def test_every_status_but_ok_has_an_error_and_every_error_a_status():
     assert set(BY_CODE.values()) == set(SerinusError.__subclasses__())
 
 
+def test_a_call_that_nobody_here_cancelled_may_be_tried_again():
+    """A server that stops drops calls which it had not looked at."""
+    assert BY_CODE[C.CANCELLED] is errors.Unavailable
+
+
 @pytest.mark.parametrize("kind", SerinusError.__subclasses__())
 def test_a_default_status_leads_back_to_its_class(kind):
     """An error raised locally has the code that the server's would have had."""
