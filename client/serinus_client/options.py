@@ -10,6 +10,7 @@ from serinus_client.retry import RetryPolicy
 
 DEFAULT_TIMEOUT_S = 30.0  # long enough for any model that answers interactively, short enough to notice a dead server
 DEFAULT_TARGET = "127.0.0.1:8001"
+MOST_CALLS = 2048  # a server refuses a message with more, and with it every call on its stream
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 
@@ -59,7 +60,7 @@ class FrameLimits:
     """How much goes into one message.
 
     Attributes:
-        calls: Most calls in a message.
+        calls: Most calls in a message; 1 to 2048.
         size_bytes: Most bytes in a message; a call that is larger by itself travels as a unary one, so that its
             transfer holds nobody back.
     """
@@ -68,8 +69,10 @@ class FrameLimits:
     size_bytes: int = 1 << 20  # a sixteenth of what a server accepts by default
 
     def __post_init__(self) -> None:
-        if self.calls < 1 or self.size_bytes < 1:
-            raise ValueError(f"calls and size_bytes: expected at least 1, got {self.calls} and {self.size_bytes}")
+        if not 1 <= self.calls <= MOST_CALLS:
+            raise ValueError(f"calls: expected 1 to {MOST_CALLS}, got {self.calls}")
+        if self.size_bytes < 1:
+            raise ValueError(f"size_bytes: expected at least 1, got {self.size_bytes}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

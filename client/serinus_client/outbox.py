@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from serinus_client.options import FrameLimits
+from serinus_client.options import MOST_CALLS, FrameLimits
 from serinus_client.pending import Pending
 
 
@@ -50,7 +50,7 @@ class Outbox:
 
     def take(self) -> tuple[list[Pending], list[int]]:
         """Remove and return the calls and cancellations of the next message: at least one, if any wait."""
-        cancels, self._cancels = self._cancels, []
+        cancels, self._cancels = self._cancels[:MOST_CALLS], self._cancels[MOST_CALLS:]
         limit_calls, limit_bytes = self._limits.calls, self._limits.size_bytes
         taken: list[Pending] = []
         size_bytes = 0

@@ -72,6 +72,13 @@ def test_numbers_that_make_no_sense_are_refused(make):
         make()
 
 
+def test_a_message_holds_no_more_calls_than_servers_take():
+    """One call more would end the stream, and all of its calls."""
+    assert FrameLimits(calls=2048).calls == 2048
+    with pytest.raises(ValueError, match="calls: expected 1 to 2048, got 2049"):
+        FrameLimits(calls=2049)
+
+
 def test_the_core_neither_retries_nor_pings_too_often():
     """Its retries know no budget; servers end connections that ping more often than every 10 s."""
     options = dict(channel_options("serinus.test"))

@@ -63,6 +63,15 @@ async def test_cancellations_leave_with_the_next_message():
     assert not box
 
 
+async def test_a_crowd_of_cancellations_leaves_in_messages_that_servers_take():
+    """Too many in one would end the stream, and all of its calls."""
+    box = outbox()
+    for n in range(3000):
+        box.cancel(n)
+    assert [box.take(), box.take()] == [([], list(range(2048))), ([], list(range(2048, 3000)))]
+    assert not box
+
+
 async def test_a_message_carries_the_time_that_is_left():
     """At least a microsecond: zero would mean for ever."""
     pending = call(5, deadline=10.0)
