@@ -13,7 +13,7 @@ from serinus_client.background import Background
 from serinus_client.catalog import Catalog
 from serinus_client.connection import Connection
 from serinus_client.encoder import Encoder
-from serinus_client.errors import InvalidInput, ServerFault
+from serinus_client.errors import InvalidInput, ServerFault, client_closed
 from serinus_client.frames import Frames
 from serinus_client.model_info import ModelInfo
 from serinus_client.options import Settings, Transport
@@ -49,7 +49,8 @@ class Session:
         )
         self._frames = Frames(self._connection, limits=settings.frame_limits, background=self._background)
         self._catalog = Catalog(self._fetch_info, background=self._background)
-        self._retries = Retries(settings.retry, rng=rng, clock=self.loop.time, sleep=sleep)
+        self._sleep = sleep
+        self._retries = Retries(settings.retry, rng=rng, clock=self.loop.time, sleep=self._pause)
 
     async def predict(
         self,
@@ -119,10 +120,28 @@ class Session:
         return await self._retries.run(attempt, deadline=deadline)
 
     async def close(self) -> None:
-        """End every open call with Unavailable, then every task, then the channel."""
+        """End every open call with Unavailable, those before a retry included, then every task, then the channel."""
         await self._frames.close()
         await self._background.close()
         await self._connection.close()
+
+    async def _pause(self, wait_s: float) -> None:
+        """Wait before a retry.
+
+        Raises:
+            Unavailable: the client was closed meanwhile.
+        """
+
+        async def sleep() -> None:
+            await self._sleep(wait_s)
+
+        pause = self._background.spawn(sleep())
+        try:
+            await asyncio.wait((pause,))
+        finally:
+            pause.cancel()
+        if pause.cancelled():
+            raise client_closed()
 
     async def _fetch_info(self, model: str, version: str) -> ModelInfo:
         request = pb.GetModelInfoRequest(model=model, version=version)

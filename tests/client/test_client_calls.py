@@ -221,6 +221,25 @@ async def test_a_negative_pushback_means_never(server, transport):
     assert sleeps.waits == []
 
 
+async def test_closing_wakes_a_call_that_waits_before_a_retry(server):
+    """It does not hold its caller until the server's time has come."""
+    asleep = asyncio.Event()
+
+    async def refuse(_):
+        raise RefusedError(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", retry_after_ms=5000)
+
+    async def sleep_for_ever(_):
+        asleep.set()
+        await asyncio.Event().wait()
+
+    server.answer = refuse
+    async with AsyncClient(server.target, sleep=sleep_for_ever) as client:
+        call = asyncio.ensure_future(client.predict("m", {"x": X}))
+        await asleep.wait()
+    with pytest.raises(Unavailable, match="CLIENT_CLOSED"):
+        await call
+
+
 async def test_a_server_that_is_not_there_is_unavailable():
     """After the tries that the policy allows, in a sentence that names the trouble."""
     async with FakeServer() as gone:
