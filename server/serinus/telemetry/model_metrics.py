@@ -140,7 +140,7 @@ class ModelMetrics:
             self.unanswered_s += request_s
 
     def ran(self, *, rows: int, seconds: float, reason: DispatchReason) -> None:
-        """The model ran once; failed runs count too."""
+        """The model ran once, and gave an answer; a run that fails has no time of its own to report."""
         self.batches += 1
         self.batches_by[reason] += 1
         self.batch_rows += rows
