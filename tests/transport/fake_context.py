@@ -22,6 +22,7 @@ class FakeContext:
         reading: Set while the handler waits for a message.
         reads: Messages that were taken.
         broken: Raised by the next write.
+        tried: Set when it was raised.
     """
 
     def __init__(self, *, remaining_s: float | None = None, metadata: Sequence[tuple[str, str]] = ()) -> None:
@@ -32,6 +33,7 @@ class FakeContext:
         self.reading = asyncio.Event()
         self.reads = 0
         self.broken: Exception | None = None
+        self.tried = asyncio.Event()
         self._sent: asyncio.Queue[object] = asyncio.Queue()
         self._wrote = asyncio.Event()
         self._remaining_s = remaining_s
@@ -68,6 +70,7 @@ class FakeContext:
     async def write(self, message: bytes) -> None:
         await self.window.wait()
         if self.broken is not None:
+            self.tried.set()
             raise self.broken
         self.written.append(message)
         self._wrote.set()

@@ -57,7 +57,9 @@ class Drain:
         try:
             await self.first_of(task)
         finally:
-            task.cancel()
+            if not task.done():
+                task.cancel()
+                await asyncio.wait((task,))
         if not task.cancelled():
             task.result()
 

@@ -15,7 +15,7 @@ from serinus.core.errors import InvalidInput, ServerError
 from serinus.core.predictor import Predictor, Request
 from serinus.telemetry.metrics import Metrics
 from serinus.transport.drain import Drain
-from serinus.transport.guard import Context, is_ours, wire_status
+from serinus.transport.guard import Context, is_ours, until_cancelled, wire_status
 from serinus.transport.predict_codec import PredictDecoder, PredictEncoder
 from serinus.transport.service import parse
 from serinus.transport.status import WireStatus
@@ -176,8 +176,7 @@ class FrameStream:
                     await self._context.write(self._next_frame())
                 except grpc.aio.InternalError:  # the client is gone
                     self._cancel_calls()
-                    # grpc.aio cancels the handler for it, now or in a moment; a handler that ended before would leak.
-                    await asyncio.Event().wait()
+                    await until_cancelled()
 
     def _next_frame(self) -> bytes:
         """The replies that wait, in one message of about 1 MiB at most, or of one long reply."""

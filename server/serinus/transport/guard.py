@@ -43,6 +43,14 @@ def is_ours(error: asyncio.CancelledError) -> bool:
     return not task.cancelling()
 
 
+async def until_cancelled() -> None:
+    """Wait for `grpc.aio` to cancel the handler, after a write has found that the client is gone.
+
+    It does so now or in a moment; a handler that ended before would leak.
+    """
+    await asyncio.Event().wait()
+
+
 def welcome() -> None:
     """Lets every call in: for services that answer while the server goes away."""
 

@@ -97,9 +97,14 @@ class InferDecoder:
     def id_of(self, message: bytes) -> str:
         """The id of a call that failed, if it can be read, so that the client knows which one it was."""
         try:
-            return printable(parse(oip.ModelInferRequest, message, self._limits).id)
+            request_id = parse(oip.ModelInferRequest, message, self._limits).id
         except InvalidInput:
             return ""
+        try:
+            check_text("id", request_id)
+        except InvalidInput:
+            return printable(request_id)
+        return request_id
 
     def _inputs(self, wire: oip.ModelInferRequest) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = {}

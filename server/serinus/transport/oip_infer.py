@@ -11,7 +11,7 @@ from serinus.core.errors import ModelFailed, ServerError
 from serinus.lifecycle.models import Models
 from serinus.telemetry.metrics import Metrics
 from serinus.transport.drain import Drain
-from serinus.transport.guard import Context, is_ours, wire_status
+from serinus.transport.guard import Context, is_ours, until_cancelled, wire_status
 from serinus.transport.oip_decode import Decoded, InferDecoder
 from serinus.transport.oip_encode import InferEncoder, not_classes
 from serinus.transport.wire import length_tag, nested
@@ -70,16 +70,18 @@ class OipInfer:
         """
         metadata = context.invocation_metadata() or ()
         wants_status = ("triton_grpc_error", "true") in [(key, value) for key, value in metadata]
-        answers: _Answers = asyncio.Queue(_MOST_OPEN)
+        answers: _Answers = asyncio.Queue()
+        room = asyncio.Semaphore(_MOST_OPEN)
         failure: Exception | None = None
         async with asyncio.TaskGroup() as calls:
-            reading = calls.create_task(self._read_until_drained(context, calls, answers))
+            reading = calls.create_task(self._read_until_drained(context, calls, answers, room))
             while failure is None and (task := await answers.get()) is not None:
                 answer, error = await task
+                room.release()
                 if error is not None and wants_status:
                     failure = error
                 else:
-                    await context.write(answer)
+                    await _write(context, answer)
             reading.cancel()
             while not answers.empty():
                 if (task := answers.get_nowait()) is not None:
@@ -87,13 +89,22 @@ class OipInfer:
         if failure is not None:
             raise failure
 
-    async def _read_until_drained(self, context: Context, calls: asyncio.TaskGroup, answers: "_Answers") -> None:
-        await self._drain.first_of(calls.create_task(self._read(context, calls, answers)))
-        await answers.put(None)
+    async def _read_until_drained(
+        self, context: Context, calls: asyncio.TaskGroup, answers: "_Answers", room: asyncio.Semaphore
+    ) -> None:
+        await self._drain.run(self._read(context, calls, answers, room))
+        answers.put_nowait(None)
 
-    async def _read(self, context: Context, calls: asyncio.TaskGroup, answers: "_Answers") -> None:
-        while (message := await context.read()) is not grpc.aio.EOF:  # type: ignore[comparison-overlap]  # the stubs forget the end
-            await answers.put(calls.create_task(self._stream_answer(message)))
+    async def _read(
+        self, context: Context, calls: asyncio.TaskGroup, answers: "_Answers", room: asyncio.Semaphore
+    ) -> None:
+        """Start the calls of a stream; between a message and its place among the answers nothing is awaited."""
+        while True:
+            await room.acquire()
+            message = await context.read()
+            if message is grpc.aio.EOF:  # type: ignore[comparison-overlap]  # the stubs forget the end
+                return
+            answers.put_nowait(calls.create_task(self._stream_answer(message)))
 
     async def _stream_answer(self, message: bytes) -> tuple[bytes, Exception | None]:
         """The answer to one message of a stream, and what went wrong."""
@@ -112,3 +123,10 @@ class OipInfer:
 
 
 _Answers = asyncio.Queue[asyncio.Task[tuple[bytes, Exception | None]] | None]
+
+
+async def _write(context: Context, message: bytes) -> None:
+    try:
+        await context.write(message)
+    except grpc.aio.InternalError:  # the client is gone
+        await until_cancelled()

@@ -146,7 +146,14 @@ async def test_an_async_stream_answers_in_the_order_of_its_calls(awaiting):
 
 async def test_a_stream_that_asks_for_statuses_ends_with_the_first_error(awaiting):
     """Metadata `triton_grpc_error: true`: a real status in place of a message."""
-    stream = awaiting.stream_infer(each(call(0), WRONG, call(1)), headers={"triton_grpc_error": "true"})
+
+    async def calls() -> AsyncIterator[dict[str, Any]]:
+        yield call(0)
+        yield WRONG
+        # Not done, and silent: a client that writes while the server ends the stream may see INTERNAL of its own making.
+        await asyncio.Event().wait()
+
+    stream = awaiting.stream_infer(calls(), headers={"triton_grpc_error": "true"})
     first = end_of(*await anext(stream))
     with pytest.raises(grpc.aio.AioRpcError) as caught:  # Triton's client lets it through as it is
         await anext(stream)
