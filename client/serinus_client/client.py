@@ -146,7 +146,7 @@ class AsyncClient:
                 they are, lists and Python numbers take it; see `serinus_client.casting` for the rules.
             version: "" lets the server choose; "1.2.0" names a version, "stable" an alias.
             outputs: The outputs wanted, in the order wanted; () for all.
-            timeout_s: Seconds to wait, all tries included; None for the client's own.
+            timeout_s: Seconds to wait, all tries included, at most a year; None for the client's own.
             routing_key: Calls that share it are served by the same version while a rollout goes on.
             priority: 1 is the most urgent; 0 takes the model's default.
             request_id: Echoed, at most 256 bytes.
@@ -154,6 +154,7 @@ class AsyncClient:
 
         Raises:
             SerinusError: the call ended without an answer; `serinus_client.errors` draws the tree.
+            ValueError: `timeout_s` is not a number.
         """
         response = await self._here().predict(
             model,

@@ -9,6 +9,7 @@ import grpc
 from serinus_client.retry import RetryPolicy
 
 DEFAULT_TIMEOUT_S = 30.0  # long enough for any model that answers interactively, short enough to notice a dead server
+LONGEST_TIMEOUT_S = 365 * 86_400.0  # who says "for ever" gets a year: on the wire a time is a whole number
 DEFAULT_TARGET = "127.0.0.1:8001"
 MOST_CALLS = 2048  # a server refuses a message with more, and with it every call on its stream
 

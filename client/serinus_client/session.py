@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import math
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ from serinus_client.encoder import Encoder
 from serinus_client.errors import InvalidInput, ServerFault, client_closed
 from serinus_client.frames import Frames
 from serinus_client.model_info import ModelInfo
-from serinus_client.options import Settings, Transport
+from serinus_client.options import LONGEST_TIMEOUT_S, Settings, Transport
 from serinus_client.retry import Retries
 
 _PREDICT = "/serinus.v1.PredictService/Predict"
@@ -157,4 +158,7 @@ class Session:
             raise ServerFault("the server sent an answer that cannot be read", reason="MALFORMED_RESPONSE") from error
 
     def _deadline(self, timeout_s: float | None) -> float:
-        return self.loop.time() + (self._settings.timeout_s if timeout_s is None else timeout_s)
+        chosen_s = self._settings.timeout_s if timeout_s is None else timeout_s
+        if math.isnan(chosen_s):
+            raise ValueError(f"timeout_s: expected a number of seconds, got {chosen_s}")
+        return self.loop.time() + min(chosen_s, LONGEST_TIMEOUT_S)

@@ -308,6 +308,23 @@ async def test_no_time_at_all_is_an_error_at_once(server, transport):
             await client.predict("m", {"x": X}, timeout_s=0.0)
 
 
+@WAYS
+@pytest.mark.parametrize("timeout_s", [float("inf"), 1e300])
+async def test_a_call_may_wait_as_good_as_for_ever(server, transport, timeout_s):
+    """And the calls after it are answered as before."""
+    async with AsyncClient(server.target, transport=transport) as client:
+        for _ in range(2):
+            np.testing.assert_array_equal((await client.predict("m", {"x": X}, timeout_s=timeout_s))["y"], X)
+
+
+@WAYS
+async def test_a_time_that_is_no_number_is_refused(server, transport):
+    """At once, in a sentence."""
+    async with AsyncClient(server.target, transport=transport) as client:
+        with pytest.raises(ValueError, match="timeout_s: expected a number of seconds, got nan"):
+            await client.predict("m", {"x": X}, timeout_s=float("nan"))
+
+
 async def test_model_info_is_read_as_values(server):
     """Fresh each time: it is what operators look at."""
     async with AsyncClient(server.target) as client:
