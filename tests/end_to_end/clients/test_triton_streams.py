@@ -150,7 +150,7 @@ async def test_a_stream_that_asks_for_statuses_ends_with_the_first_error(awaitin
     async def calls() -> AsyncIterator[dict[str, Any]]:
         yield call(0)
         yield WRONG
-        # Not done, and silent: a client that writes while the server ends the stream may see INTERNAL of its own making.
+        # Not done, and silent: a client that writes while the server ends the stream may make up an INTERNAL.
         await asyncio.Event().wait()
 
     stream = awaiting.stream_infer(calls(), headers={"triton_grpc_error": "true"})
