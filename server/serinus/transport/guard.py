@@ -51,6 +51,14 @@ async def until_cancelled() -> None:
     await asyncio.Event().wait()
 
 
+async def write(context: Context, message: bytes) -> None:
+    """Write to a client; never returns, until cancelled, if it is gone: that is no error of the handler's."""
+    try:
+        await context.write(message)
+    except grpc.aio.InternalError:
+        await until_cancelled()
+
+
 def welcome() -> None:
     """Lets every call in: for services that answer while the server goes away."""
 

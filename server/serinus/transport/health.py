@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2
 
 from serinus.core.errors import NotFound
 from serinus.transport.drain import Drain
-from serinus.transport.guard import Context, guarded
+from serinus.transport.guard import Context, guarded, write
 from serinus.transport.service import parse, typed
 
 NAME = "grpc.health.v1.Health"
@@ -69,5 +69,5 @@ class Health:
     async def _write_changes(self, service: str, context: Context) -> None:
         while True:
             changed = self._changed
-            await context.write(self._answer(service).SerializeToString())
+            await write(context, self._answer(service).SerializeToString())
             await changed.wait()

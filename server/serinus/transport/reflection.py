@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha.reflection import SERVICE_NAME, aio
 
 from open_inference import grpc_service_pb2
 from serinus.transport.drain import Drain
-from serinus.transport.guard import Context, guarded
+from serinus.transport.guard import Context, guarded, write
 from serinus.transport.service import parse
 from serinus_api.v1 import admin_pb2, predict_pb2
 
@@ -50,7 +50,7 @@ def reflection_handlers(service_names: tuple[str, ...], drain: Drain) -> tuple[g
             # The stubs take the generator for a coroutine.
             answers: Any = servicer.ServerReflectionInfo(cast("Any", asked), cast("Any", context))
             async for response in answers:
-                await context.write(response)
+                await write(context, response)
 
         await drain.run(answer())
 
