@@ -45,6 +45,7 @@ class Refusal(enum.StrEnum):
     MODEL_FAILED = "model_failed"
     MUST_BE_RAW = "must_be_raw"
     NEGATIVE_LENGTH = "negative_length"
+    NOT_CLASSES = "not_classes"
     NOT_FOUND = "not_found"
     NOT_LOADED = "not_loaded"
     OTHER = "other"
