@@ -207,7 +207,9 @@ async def test_files_of_a_load_that_is_given_up_are_gone(world: World):
     """The client went away while its model was loaded."""
     world.loader.gates[1] = asyncio.Event()
     loading = asyncio.create_task(world.sources().load("sent", CONFIG, {"1/model.onnx": b"one"}))
-    await settle()
+    async with asyncio.timeout(20):
+        while not world.loader.started:  # the files are written on a thread
+            await settle()
     assert world.left_on_disk != []
     loading.cancel()
     await asyncio.wait((loading,))

@@ -4,14 +4,19 @@ import asyncio
 import contextlib
 import signal
 import socket
+import subprocess
+import sys
 
+import grpc
 import numpy as np
 import pytest
 
+from open_inference import grpc_service_pb2 as oip
 from serinus.cli.serving import refusals
 from serinus.cli.signals import StopSignals
 from serinus_client import AsyncClient, SerinusError
 from tests.cli.server_process import ServerProcess
+from tests.support import models
 
 TRIPS_OF_A_SECOND = 400_000
 TRIPS_WITHOUT_END = 2**40
@@ -62,6 +67,33 @@ async def test_a_second_signal_ends_the_server_at_once(model_folder):
             assert await asyncio.to_thread(server.process.wait) == 128 + signal.SIGINT
             with pytest.raises(SerinusError):
                 await call
+
+
+async def test_a_run_without_end_does_not_keep_the_server(model_folder):
+    """Its caller has left; the server waits a moment for the run, then goes without it."""
+    with ServerProcess(["--model=loop=counted_loop.onnx"], model_folder) as server:
+        async with call_in_flight(server.target, TRIPS_WITHOUT_END) as call:
+            call.cancel()
+            await asyncio.wait({call})
+        server.process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(server.process.wait, 30) == 0
+
+
+def test_a_load_without_end_does_not_keep_the_server(tmp_path):
+    """A model whose warm-up never returns: the first signal ends the start."""
+    (tmp_path / "ever.onnx").write_bytes(models.slow(2**40))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        target = f"127.0.0.1:{taken.getsockname()[1]}"
+    command = [sys.executable, "-m", "serinus", "serve", "--model=ever=ever.onnx", f"--grpc={target}"]
+    with (
+        subprocess.Popen([*command, "--http=127.0.0.1:0"], cwd=tmp_path, stderr=subprocess.DEVNULL) as process,
+        grpc.insecure_channel(target) as channel,
+    ):
+        index = channel.unary_unary("/inference.GRPCInferenceService/RepositoryIndex")
+        answer = oip.RepositoryIndexResponse.FromString(index(b"", wait_for_ready=True, timeout=30))
+        assert [model.state for model in answer.models] == ["LOADING"]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
 
 
 async def test_a_hang_up_is_noted_and_survived(model_folder):

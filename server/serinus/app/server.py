@@ -7,9 +7,8 @@ import gc
 import importlib.metadata
 import random
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from google.protobuf.internal import api_implementation
 from prometheus_client import CollectorRegistry
@@ -19,6 +18,7 @@ from serinus.app.sources import ModelSources
 from serinus.app.tls import read_tls
 from serinus.config.errors import ConfigError
 from serinus.config.models import ModelSpec
+from serinus.config.sections import HttpSettings
 from serinus.config.settings import Settings
 from serinus.config.triton_repository import read_repository
 from serinus.core.errors import ServerError
@@ -117,7 +117,9 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
         resolve_providers(settings.compute.providers)
     async with contextlib.AsyncExitStack() as block:
         pool = block.enter_context(ComputePool(threads))
-        loads = block.enter_context(ThreadPoolExecutor(1, thread_name_prefix="load"))
+        loads = ThreadPoolExecutor(1, thread_name_prefix="load")
+        # Without waiting: that would hold the event loop, and with it the second signal, for as long as a load takes.
+        block.callback(loads.shutdown, wait=False, cancel_futures=True)
         tasks = await block.enter_async_context(_tasks())
         loader = VersionLoader(
             pool=pool,
@@ -146,35 +148,14 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
                 facts=ServerFacts(version=VERSION, started_unix_s=time.time(), compute_threads=threads),
             )
         )
-        http = HttpServer(
-            http_face(
-                exposition=functools.partial(exposition, registry),
-                is_live=lambda: True,
-                is_ready=face.is_ready,
-                ready_detail=lambda: _detail(models),
-            ),
-            host=settings.http.host,
-            port=settings.http.port,
-        )
+        http = _http(settings.http, registry=registry, face=face, models=models)
         with _refusals():
             await block.enter_async_context(http)
         with _refusals():
-            grpc = GrpcServer(
-                settings.grpc,
-                handlers=face.handlers(),
-                tls=read_tls(settings.grpc),
-                rng=rng,
-            )
+            grpc = GrpcServer(settings.grpc, handlers=face.handlers(), tls=read_tls(settings.grpc), rng=rng)
         await block.enter_async_context(grpc)
         await _load_all(models, settings, named)
-        # What is here now stays: without this each full garbage collection would walk all modules and models
-        # and hold the event loop for tens of milliseconds.
-        gc.collect()
-        gc.freeze()
-        # And a few thousand calls in flight are no reason to look for garbage: calls leave none behind.
-        block.callback(gc.set_threshold, *gc.get_threshold())
-        gc.set_threshold(_NEW_OBJECTS_BEFORE_GC, *gc.get_threshold()[1:])
-        block.callback(gc.unfreeze)
+        block.enter_context(_rare_garbage_collection())
         lag = tasks.create_task(LoopLag(metrics.loop_lag)())
         block.callback(lag.cancel)
         face.open()
@@ -183,6 +164,32 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
         )
         log.info("serving", grpc_port=server.grpc_port, http_port=server.http_port, compute_threads=threads)
         yield server
+
+
+def _http(settings: HttpSettings, *, registry: CollectorRegistry, face: Face, models: Models) -> HttpServer:
+    app = http_face(
+        exposition=functools.partial(exposition, registry),
+        is_live=lambda: True,
+        is_ready=face.is_ready,
+        ready_detail=lambda: {"serving": len(models.serving())},
+    )
+    return HttpServer(app, host=settings.host, port=settings.port)
+
+
+@contextlib.contextmanager
+def _rare_garbage_collection() -> Iterator[None]:
+    """Keep the garbage collector from holding the event loop."""
+    # What is here now stays: else each full collection would walk all modules and models, tens of milliseconds long.
+    gc.collect()
+    gc.freeze()
+    # A few thousand calls in flight are no reason to look for garbage: calls leave none behind.
+    before = gc.get_threshold()
+    gc.set_threshold(_NEW_OBJECTS_BEFORE_GC, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 async def _load_all(models: Models, settings: Settings, named: Sequence[ModelSpec]) -> None:
@@ -252,7 +259,3 @@ def _refusals(prefix: str = "") -> Iterator[None]:
         raise StartRefused(prefix + str(error)) from error
     except OSError as error:
         raise StartRefused(prefix + (error.strerror or str(error))) from error
-
-
-def _detail(models: Models) -> Mapping[str, Any]:
-    return {"serving": len(models.serving())}

@@ -1,10 +1,10 @@
 """Where models come from when a client asks for one by name: the command line, or a model repository."""
 
+import asyncio
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 
 from open_inference.model_config_pb2 import ModelConfig
 from serinus.config.models import ModelSpec
@@ -70,7 +70,7 @@ class ModelSources:
             raise NotFound(f"model {model!r}: expected a model of the command line, there is no repository")
 
     async def _load_found(self, root: Path, model: str, override: ModelConfig | None) -> None:
-        found = read_model(root, model, override)
+        found = await asyncio.to_thread(read_model, root, model, override)
         for warning in found.warnings:
             log.warning("model configuration", model=model, warning=warning)
         await self._models.load(found.spec)
@@ -82,13 +82,14 @@ class ModelSources:
                 raise InvalidInput(
                     f"file {path[:64]!r}: expected '<version number>/model.onnx'", reason="WRONG_FILE", field="file"
                 )
-        self._uploads.mkdir(parents=True, exist_ok=True)
-        root = Path(mkdtemp(dir=self._uploads))
-        try:
-            for path, content in files.items():
-                target = root / model / path
-                target.parent.mkdir(parents=True)
-                target.write_bytes(content)
-            await self._load_found(root, model, override)
-        finally:
-            shutil.rmtree(root, ignore_errors=True)
+        await asyncio.to_thread(self._uploads.mkdir, parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=self._uploads, ignore_cleanup_errors=True) as root:
+            await asyncio.to_thread(_write, Path(root) / model, files)
+            await self._load_found(Path(root), model, override)
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    for path, content in files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True)
+        target.write_bytes(content)

@@ -15,6 +15,7 @@ from serinus.serving.validation import Validation
 from serinus.telemetry.model_metrics import ModelMetrics
 
 TIMER_S = 0.001  # what event loops round their timers to: a shorter linger would last as long as this
+ABANDON_S = 5.0  # what a run may take that nobody waits for any more; its thread is left to it after that
 
 
 class ServedVersion:
@@ -76,7 +77,11 @@ class ServedVersion:
         """Refuse new calls, wait for those inside, give the session back."""
         await self._leases.close()
         self._closing.set()
-        await asyncio.wait((self._life,))
+        # All calls have left by now: a run that goes on does so for nobody, and perhaps for ever.
+        await asyncio.wait((self._life,), timeout=ABANDON_S)
+        if not self._life.done():
+            self._life.cancel()
+            await asyncio.wait((self._life,))
         self._model.close()
 
     def __repr__(self) -> str:

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import os
 import random
 import sys
+import threading
 from collections.abc import Callable, Iterator
 
 from serinus.app.server import RunningServer, StartRefused, running_server
@@ -11,7 +13,9 @@ from serinus.cli.output import CommandFailed
 from serinus.cli.signals import StopSignals
 from serinus.config.layers import Origin
 from serinus.config.settings import Settings
-from serinus.telemetry.logs import Logs, configure_logs
+from serinus.telemetry.logs import Logs, configure_logs, get_logger
+
+log = get_logger("serinus.server")
 
 
 def run_server(settings: Settings, announce: Callable[[RunningServer], None]) -> None:
@@ -28,6 +32,12 @@ def run_server(settings: Settings, announce: Callable[[RunningServer], None]) ->
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_serve(settings, logs, announce))
+        # What still computes does so for nobody, perhaps for ever: the interpreter's end would wait for it, or crash.
+        if stuck := [t.name for t in threading.enumerate() if t.name.startswith(("compute-", "load"))]:
+            log.warning("ending beside runs", threads=stuck)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)
     finally:
         logs.close()
 

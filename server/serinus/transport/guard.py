@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import grpc.aio
 
-from serinus.core.errors import ServerError
+from serinus.core.errors import BadModelOutput, ModelFailed, ServerError
 from serinus.telemetry.logs import get_logger
 from serinus.transport.status import WireStatus, internal_error, status_of
 
@@ -28,7 +28,8 @@ Answer = TypeVar("Answer")
 def wire_status(error: BaseException, *, method: str) -> WireStatus:
     """How `error` looks to the caller; what nobody foresaw is logged with an id that the caller gets."""
     if isinstance(error, ServerError):
-        if error.__cause__ is not None:
+        # Not for what a caller did wrong: it could fill the log.
+        if isinstance(error, ModelFailed | BadModelOutput) and error.__cause__ is not None:
             log.warning("call failed", method=method, reason=error.reason, cause=repr(error.__cause__))
         return status_of(error)
     error_id = uuid.uuid4().hex[:12]

@@ -14,6 +14,7 @@ from serinus.telemetry.logs import get_logger
 
 log = get_logger("serinus.transport")
 
+_MOST_STREAMS = 10_000
 _FOREVER_MS = (1 << 31) - 1
 
 
@@ -86,6 +87,8 @@ def server_options(settings: GrpcSettings, rng: random.Random) -> list[tuple[str
     return [
         # Without it two servers share a port in silence, and each gets a part of the calls.
         ("grpc.so_reuseport", 0),
+        # Of one connection; far above what clients do, far below what would hurt.
+        ("grpc.max_concurrent_streams", _MOST_STREAMS),
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_send_message_length", settings.max_message_bytes),
         ("grpc.keepalive_time_ms", _ms(settings.keepalive_time_s)),
