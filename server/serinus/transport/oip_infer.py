@@ -11,7 +11,7 @@ from serinus.core.errors import ModelFailed, ServerError
 from serinus.lifecycle.models import Models
 from serinus.telemetry.metrics import Metrics
 from serinus.transport.drain import Drain
-from serinus.transport.guard import Context, is_ours, until_cancelled, wire_status
+from serinus.transport.guard import Context, is_ours, wire_status, write
 from serinus.transport.oip_decode import Decoded, InferDecoder
 from serinus.transport.oip_encode import InferEncoder, not_classes
 from serinus.transport.wire import length_tag, nested
@@ -81,7 +81,7 @@ class OipInfer:
                 if error is not None and wants_status:
                     failure = error
                 else:
-                    await _write(context, answer)
+                    await write(context, answer)
             reading.cancel()
             while not answers.empty():
                 if (task := answers.get_nowait()) is not None:
@@ -123,10 +123,3 @@ class OipInfer:
 
 
 _Answers = asyncio.Queue[asyncio.Task[tuple[bytes, Exception | None]] | None]
-
-
-async def _write(context: Context, message: bytes) -> None:
-    try:
-        await context.write(message)
-    except grpc.aio.InternalError:  # the client is gone
-        await until_cancelled()
