@@ -29,6 +29,7 @@ PUSHBACK_KEY = "grpc-retry-pushback-ms"
 NEVER_S = float("inf")
 """`retry_after_s` of a server that asks not to be tried again."""
 
+_TOO_LARGE = re.compile(r"message larger than max \((\d+) vs\. (\d+)\)")
 _REASONED = re.compile(r"([A-Z][A-Z0-9_]{1,63}): (.*)", re.DOTALL)
 
 
@@ -170,6 +171,13 @@ def from_status(
     """The error for a status whose text may begin with `REASON: `, as the server's texts do."""
     if (match := _REASONED.fullmatch(text)) is not None and reason in {"", match[1]}:
         reason, text = match[1], match[2]
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and (size := _TOO_LARGE.search(text)) is not None:
+        # grpc's own refusal: waiting never makes a message shorter.
+        text = (
+            f"the message has {size[1]} bytes, the server takes {size[2]}: "
+            "send fewer rows at once, or start the server with --max-message-mib"
+        )
+        return InvalidInput(text, reason="MESSAGE_TOO_LARGE", code=code)
     kind = BY_CODE.get(code, ServerFault)
     return kind(text or "the server gave no message", reason=reason, code=code, retry_after_s=retry_after_s)
 

@@ -5,7 +5,7 @@ import pytest
 
 from serinus_api.v1 import predict_pb2 as pb
 from serinus_client import errors
-from serinus_client.errors import BY_CODE, NEVER_S, SerinusError, from_call_error, from_status
+from serinus_client.errors import BY_CODE, NEVER_S, InvalidInput, SerinusError, from_call_error, from_status
 
 C = grpc.StatusCode
 
@@ -73,3 +73,14 @@ def test_again_copies_all_but_the_traceback():
     copy = error.again()
     assert copy is not error
     assert vars(copy) == vars(error)
+
+
+def test_a_message_that_is_too_long_is_the_callers_to_mend():
+    """grpc refuses it with the code of an overload, and waiting would never help."""
+    text = "SERVER: Received message larger than max (20971553 vs. 16777216)"
+    error = from_status(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+    assert isinstance(error, InvalidInput)
+    assert str(error) == (
+        "MESSAGE_TOO_LARGE: the message has 20971553 bytes, the server takes 16777216: "
+        "send fewer rows at once, or start the server with --max-message-mib"
+    )

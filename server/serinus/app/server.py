@@ -155,6 +155,8 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
             grpc = GrpcServer(settings.grpc, handlers=face.handlers(), tls=read_tls(settings.grpc), rng=rng)
         await block.enter_async_context(grpc)
         await _load_all(models, settings, named)
+        if not models.serving():
+            log.warning("no model serves", hint="name models with --model, --model-repository or --config")
         block.enter_context(_rare_garbage_collection())
         lag = tasks.create_task(LoopLag(metrics.loop_lag)())
         block.callback(lag.cancel)

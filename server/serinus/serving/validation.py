@@ -68,8 +68,10 @@ class Validation:
     def _wrong_names(self, request: Request) -> InvalidInput:
         required = [spec.name for spec in self._signature.inputs if not spec.optional]
         if missing := [name for name in required if name not in request.inputs]:
+            others = [name[:64] for name in request.inputs if name not in self._signature.input]
+            got = f", got {others[:8]}" if others else ""
             return InvalidInput(
-                f"missing inputs {missing}: expected {required}", reason="MISSING_INPUT", field=missing[0]
+                f"missing inputs {missing}: expected {required}{got}", reason="MISSING_INPUT", field=missing[0]
             )
         unknown = [name[:64] for name in request.inputs if name not in self._signature.input]
         return InvalidInput(
