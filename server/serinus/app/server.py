@@ -7,7 +7,7 @@ import gc
 import importlib.metadata
 import random
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from google.protobuf.internal import api_implementation
@@ -17,7 +17,6 @@ from serinus.app.loading import VersionLoader
 from serinus.app.sources import ModelSources
 from serinus.app.tls import read_tls
 from serinus.config.errors import ConfigError
-from serinus.config.models import ModelSpec
 from serinus.config.sections import HttpSettings
 from serinus.config.settings import Settings
 from serinus.config.triton_repository import read_repository
@@ -106,7 +105,6 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
             protobuf is slow. What was started by then is gone.
     """
     _require_fast_protobuf()
-    named = settings.model_specs
     threads = settings.compute.threads or max(1, round(cpu_quota()))
     registry = CollectorRegistry()
     metrics = Metrics(registry)
@@ -131,30 +129,14 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
             threads=loads,
         )
         models = await block.enter_async_context(Models(loader, refused=metrics.refused, forget=metrics.forget))
-        sources = ModelSources(
-            models,
-            named={spec.name: spec for spec in named},
-            repository=settings.model_repository,
-            uploads=settings.state / "uploads",
-        )
-        face = Face(
-            FaceParts(
-                models=models,
-                sources=sources,
-                metrics=metrics,
-                logs=logs,
-                drain=drain,
-                limits=settings.limits,
-                facts=ServerFacts(version=VERSION, started_unix_s=time.time(), compute_threads=threads),
-            )
-        )
+        face = _face(settings, models=models, metrics=metrics, logs=logs, drain=drain, threads=threads)
         http = _http(settings.http, registry=registry, face=face, models=models)
         with _refusals():
             await block.enter_async_context(http)
         with _refusals():
             grpc = GrpcServer(settings.grpc, handlers=face.handlers(), tls=read_tls(settings.grpc), rng=rng)
         await block.enter_async_context(grpc)
-        await _load_all(models, settings, named)
+        await _load_all(models, settings)
         if not models.serving():
             log.warning("no model serves", hint="name models with --model, --model-repository or --config")
         block.enter_context(_rare_garbage_collection())
@@ -166,6 +148,26 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
         )
         log.info("serving", grpc_port=server.grpc_port, http_port=server.http_port, compute_threads=threads)
         yield server
+
+
+def _face(settings: Settings, *, models: Models, metrics: Metrics, logs: Logs, drain: Drain, threads: int) -> Face:
+    sources = ModelSources(
+        models,
+        named={spec.name: spec for spec in settings.model_specs},
+        repository=settings.model_repository,
+        uploads=settings.state / "uploads",
+    )
+    return Face(
+        FaceParts(
+            models=models,
+            sources=sources,
+            metrics=metrics,
+            logs=logs,
+            drain=drain,
+            limits=settings.limits,
+            facts=ServerFacts(version=VERSION, started_unix_s=time.time(), compute_threads=threads),
+        )
+    )
 
 
 def _http(settings: HttpSettings, *, registry: CollectorRegistry, face: Face, models: Models) -> HttpServer:
@@ -194,8 +196,9 @@ def _rare_garbage_collection() -> Iterator[None]:
         gc.unfreeze()
 
 
-async def _load_all(models: Models, settings: Settings, named: Sequence[ModelSpec]) -> None:
+async def _load_all(models: Models, settings: Settings) -> None:
     """Load what was named, which must work, and what the repository holds, as far as it works."""
+    named = settings.model_specs
     for spec in named:
         with _refusals(f"model {spec.name!r}: "):
             await models.load(spec)
