@@ -10,9 +10,9 @@ from open_inference import grpc_service_pb2 as oip
 from serinus.core.dtypes import dtype_of
 from serinus.core.errors import InvalidInput
 from serinus.core.predictor import Request, Response, Tensor
+from serinus.core.raw_tensors import object_array
 from serinus.core.version import ModelVersion, Version
 from serinus.transport.oip_encode import InferEncoder, classes
-from serinus.transport.tensors import object_array
 from tests.transport.tensors_of import NAMES, outputs, raw, versions
 
 VERSION = ModelVersion("m", Version(3), 3)

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aserinus_api/v1/admin.proto\x12\nserinus.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x18\n\x16GetServerStatusRequest\"\xfb\x01\n\x17GetServerStatusResponse\x12\x16\n\x0eserver_version\x18\x01 \x01(\t\x12.\n\nstarted_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05ready\x18\x03 \x01(\x08\x12\'\n\x06models\x18\x04 \x03(\x0b\x32\x17.serinus.v1.ModelStatus\x12\x17\n\x0f\x62ytes_in_flight\x18\x05 \x01(\x04\x12\x13\n\x0b\x62ytes_limit\x18\x06 \x01(\x04\x12\x19\n\x11\x65vent_loop_lag_us\x18\x07 \x01(\x04\x12\x17\n\x0f\x63ompute_threads\x18\x08 \x01(\r\"\xcb\x03\n\x0bModelStatus\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x16\n\x0eversion_number\x18\x03 \x01(\x03\x12%\n\x05state\x18\x04 \x01(\x0e\x32\x16.serinus.v1.ModelState\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x10\n\x08\x61nswered\x18\x06 \x01(\x04\x12\x0c\n\x04rows\x18\x07 \x01(\x04\x12\x0f\n\x07\x62\x61tches\x18\x08 \x01(\x04\x12;\n\nunanswered\x18\t \x03(\x0b\x32\'.serinus.v1.ModelStatus.UnansweredEntry\x12\x14\n\x0cqueued_calls\x18\n \x01(\r\x12\x13\n\x0bqueued_rows\x18\x0b \x01(\r\x12\x35\n\x07latency\x18\x0c \x03(\x0b\x32$.serinus.v1.ModelStatus.LatencyEntry\x1a\x31\n\x0fUnansweredEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1aJ\n\x0cLatencyEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.serinus.v1.LatencySummary:\x02\x38\x01\"\x8b\x01\n\x0eLatencySummary\x12\r\n\x05\x63ount\x18\x01 \x01(\x04\x12\r\n\x05sum_s\x18\x02 \x01(\x01\x12\r\n\x05p50_s\x18\x03 \x01(\x01\x12\r\n\x05p90_s\x18\x04 \x01(\x01\x12\r\n\x05p99_s\x18\x05 \x01(\x01\x12\x17\n\x0f\x62ucket_bounds_s\x18\x06 \x03(\x01\x12\x15\n\rbucket_counts\x18\x07 \x03(\x04*\x91\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17MODEL_STATE_UNAVAILABLE\x10\x01\x12\x17\n\x13MODEL_STATE_LOADING\x10\x02\x12\x15\n\x11MODEL_STATE_READY\x10\x03\x12\x19\n\x15MODEL_STATE_UNLOADING\x10\x04\x32j\n\x0c\x41\x64minService\x12Z\n\x0fGetServerStatus\x12\".serinus.v1.GetServerStatusRequest\x1a#.serinus.v1.GetServerStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aserinus_api/v1/admin.proto\x12\nserinus.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"B\n\x10LoadModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x10\n\x08selector\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\">\n\x11LoadModelResponse\x12)\n\x08versions\x18\x01 \x03(\x0b\x32\x17.serinus.v1.ModelStatus\"D\n\x12UnloadModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x10\n\x08selector\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\"@\n\x13UnloadModelResponse\x12)\n\x08versions\x18\x01 \x03(\x0b\x32\x17.serinus.v1.ModelStatus\"L\n\x10ListAuditRequest\x12\x16\n\x0e\x61\x66ter_revision\x18\x01 \x01(\x04\x12\r\n\x05model\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\r\"S\n\x11ListAuditResponse\x12\'\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x16.serinus.v1.AuditEntry\x12\x15\n\rnext_revision\x18\x02 \x01(\x04\"\xd3\x01\n\nAuditEntry\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\t\x12\x13\n\x0b\x62\x65\x66ore_json\x18\x07 \x01(\t\x12\x12\n\nafter_json\x18\x08 \x01(\t\x12\x15\n\rprevious_hash\x18\t \x01(\t\x12\x0c\n\x04hash\x18\n \x01(\t\"\x14\n\x12VerifyAuditRequest\"[\n\x13VerifyAuditResponse\x12\x0f\n\x07\x65ntries\x18\x01 \x01(\x04\x12\x14\n\x0c\x66irst_broken\x18\x02 \x01(\x04\x12\x0f\n\x07problem\x18\x03 \x01(\t\x12\x0c\n\x04head\x18\x04 \x01(\t\"\x18\n\x16GetServerStatusRequest\"\xfb\x01\n\x17GetServerStatusResponse\x12\x16\n\x0eserver_version\x18\x01 \x01(\t\x12.\n\nstarted_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05ready\x18\x03 \x01(\x08\x12\'\n\x06models\x18\x04 \x03(\x0b\x32\x17.serinus.v1.ModelStatus\x12\x17\n\x0f\x62ytes_in_flight\x18\x05 \x01(\x04\x12\x13\n\x0b\x62ytes_limit\x18\x06 \x01(\x04\x12\x19\n\x11\x65vent_loop_lag_us\x18\x07 \x01(\x04\x12\x17\n\x0f\x63ompute_threads\x18\x08 \x01(\r\"\xcb\x03\n\x0bModelStatus\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x16\n\x0eversion_number\x18\x03 \x01(\x03\x12%\n\x05state\x18\x04 \x01(\x0e\x32\x16.serinus.v1.ModelState\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x10\n\x08\x61nswered\x18\x06 \x01(\x04\x12\x0c\n\x04rows\x18\x07 \x01(\x04\x12\x0f\n\x07\x62\x61tches\x18\x08 \x01(\x04\x12;\n\nunanswered\x18\t \x03(\x0b\x32\'.serinus.v1.ModelStatus.UnansweredEntry\x12\x14\n\x0cqueued_calls\x18\n \x01(\r\x12\x13\n\x0bqueued_rows\x18\x0b \x01(\r\x12\x35\n\x07latency\x18\x0c \x03(\x0b\x32$.serinus.v1.ModelStatus.LatencyEntry\x1a\x31\n\x0fUnansweredEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1aJ\n\x0cLatencyEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.serinus.v1.LatencySummary:\x02\x38\x01\"\x8b\x01\n\x0eLatencySummary\x12\r\n\x05\x63ount\x18\x01 \x01(\x04\x12\r\n\x05sum_s\x18\x02 \x01(\x01\x12\r\n\x05p50_s\x18\x03 \x01(\x01\x12\r\n\x05p90_s\x18\x04 \x01(\x01\x12\r\n\x05p99_s\x18\x05 \x01(\x01\x12\x17\n\x0f\x62ucket_bounds_s\x18\x06 \x03(\x01\x12\x15\n\rbucket_counts\x18\x07 \x03(\x04*\x91\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17MODEL_STATE_UNAVAILABLE\x10\x01\x12\x17\n\x13MODEL_STATE_LOADING\x10\x02\x12\x15\n\x11MODEL_STATE_READY\x10\x03\x12\x19\n\x15MODEL_STATE_UNLOADING\x10\x04\x32\x9e\x03\n\x0c\x41\x64minService\x12Z\n\x0fGetServerStatus\x12\".serinus.v1.GetServerStatusRequest\x1a#.serinus.v1.GetServerStatusResponse\x12H\n\tLoadModel\x12\x1c.serinus.v1.LoadModelRequest\x1a\x1d.serinus.v1.LoadModelResponse\x12N\n\x0bUnloadModel\x12\x1e.serinus.v1.UnloadModelRequest\x1a\x1f.serinus.v1.UnloadModelResponse\x12H\n\tListAudit\x12\x1c.serinus.v1.ListAuditRequest\x1a\x1d.serinus.v1.ListAuditResponse\x12N\n\x0bVerifyAudit\x12\x1e.serinus.v1.VerifyAuditRequest\x1a\x1f.serinus.v1.VerifyAuditResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,20 +36,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELSTATUS_UNANSWEREDENTRY']._serialized_options = b'8\001'
   _globals['_MODELSTATUS_LATENCYENTRY']._loaded_options = None
   _globals['_MODELSTATUS_LATENCYENTRY']._serialized_options = b'8\001'
-  _globals['_MODELSTATE']._serialized_start=960
-  _globals['_MODELSTATE']._serialized_end=1105
-  _globals['_GETSERVERSTATUSREQUEST']._serialized_start=75
-  _globals['_GETSERVERSTATUSREQUEST']._serialized_end=99
-  _globals['_GETSERVERSTATUSRESPONSE']._serialized_start=102
-  _globals['_GETSERVERSTATUSRESPONSE']._serialized_end=353
-  _globals['_MODELSTATUS']._serialized_start=356
-  _globals['_MODELSTATUS']._serialized_end=815
-  _globals['_MODELSTATUS_UNANSWEREDENTRY']._serialized_start=690
-  _globals['_MODELSTATUS_UNANSWEREDENTRY']._serialized_end=739
-  _globals['_MODELSTATUS_LATENCYENTRY']._serialized_start=741
-  _globals['_MODELSTATUS_LATENCYENTRY']._serialized_end=815
-  _globals['_LATENCYSUMMARY']._serialized_start=818
-  _globals['_LATENCYSUMMARY']._serialized_end=957
-  _globals['_ADMINSERVICE']._serialized_start=1107
-  _globals['_ADMINSERVICE']._serialized_end=1213
+  _globals['_MODELSTATE']._serialized_start=1720
+  _globals['_MODELSTATE']._serialized_end=1865
+  _globals['_LOADMODELREQUEST']._serialized_start=75
+  _globals['_LOADMODELREQUEST']._serialized_end=141
+  _globals['_LOADMODELRESPONSE']._serialized_start=143
+  _globals['_LOADMODELRESPONSE']._serialized_end=205
+  _globals['_UNLOADMODELREQUEST']._serialized_start=207
+  _globals['_UNLOADMODELREQUEST']._serialized_end=275
+  _globals['_UNLOADMODELRESPONSE']._serialized_start=277
+  _globals['_UNLOADMODELRESPONSE']._serialized_end=341
+  _globals['_LISTAUDITREQUEST']._serialized_start=343
+  _globals['_LISTAUDITREQUEST']._serialized_end=419
+  _globals['_LISTAUDITRESPONSE']._serialized_start=421
+  _globals['_LISTAUDITRESPONSE']._serialized_end=504
+  _globals['_AUDITENTRY']._serialized_start=507
+  _globals['_AUDITENTRY']._serialized_end=718
+  _globals['_VERIFYAUDITREQUEST']._serialized_start=720
+  _globals['_VERIFYAUDITREQUEST']._serialized_end=740
+  _globals['_VERIFYAUDITRESPONSE']._serialized_start=742
+  _globals['_VERIFYAUDITRESPONSE']._serialized_end=833
+  _globals['_GETSERVERSTATUSREQUEST']._serialized_start=835
+  _globals['_GETSERVERSTATUSREQUEST']._serialized_end=859
+  _globals['_GETSERVERSTATUSRESPONSE']._serialized_start=862
+  _globals['_GETSERVERSTATUSRESPONSE']._serialized_end=1113
+  _globals['_MODELSTATUS']._serialized_start=1116
+  _globals['_MODELSTATUS']._serialized_end=1575
+  _globals['_MODELSTATUS_UNANSWEREDENTRY']._serialized_start=1450
+  _globals['_MODELSTATUS_UNANSWEREDENTRY']._serialized_end=1499
+  _globals['_MODELSTATUS_LATENCYENTRY']._serialized_start=1501
+  _globals['_MODELSTATUS_LATENCYENTRY']._serialized_end=1575
+  _globals['_LATENCYSUMMARY']._serialized_start=1578
+  _globals['_LATENCYSUMMARY']._serialized_end=1717
+  _globals['_ADMINSERVICE']._serialized_start=1868
+  _globals['_ADMINSERVICE']._serialized_end=2282
 # @@protoc_insertion_point(module_scope)

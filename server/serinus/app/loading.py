@@ -12,6 +12,7 @@ from serinus.config.models import ModelSpec, TensorDeclaration, WarmUpInput, War
 from serinus.core.dtypes import DType
 from serinus.core.errors import InvalidInput, ModelRejected
 from serinus.core.predictor import Tensor, Tensors
+from serinus.core.raw_tensors import element_count, tensor_from_raw
 from serinus.core.signature import TensorSpec
 from serinus.runtime.model import OnnxModel, load_model
 from serinus.runtime.options import SessionOptions
@@ -20,7 +21,6 @@ from serinus.serving.admission import ByteBudget
 from serinus.serving.slots import RunSlots
 from serinus.telemetry.logs import get_logger
 from serinus.telemetry.metrics import Metrics
-from serinus.transport.tensors import element_count, tensor_from_raw
 
 log = get_logger("serinus.loading")
 

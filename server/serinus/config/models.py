@@ -1,11 +1,13 @@
 """What the operator says about one served model."""
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from serinus.config.fields import ModelName, Number, Providers, Section, Whole
+from serinus.core.artifact import Manifest
 from serinus.core.dtypes import DType
 from serinus.core.version import ModelVersion, Version
 
@@ -176,6 +178,41 @@ class ModelSpec(ModelOptions):
     def model_version(self, number: int) -> ModelVersion:
         """The version that stands for `number`: N is N.0.0."""
         return ModelVersion(model=self.name, version=Version(number), number=number)
+
+    def version_specs(self) -> tuple["VersionSpec", ...]:
+        """What to load, newest first."""
+        options = ModelOptions.model_validate({key: getattr(self, key) for key in ModelOptions.model_fields})
+        return tuple(
+            VersionSpec(self.model_version(number), self.versions[number], options)
+            for number in sorted(self.versions, reverse=True)
+        )
+
+
+class Tolerance(Section):
+    """How far an answer may be from the expected one: |got - expected| <= absolute + relative * |expected|."""
+
+    absolute: Number = Field(default=1e-5, ge=0)  # what float32 loses in a few operations
+    relative: Number = Field(default=1e-4, ge=0)  # another machine sums in another order
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VersionSpec:
+    """One version to load.
+
+    Attributes:
+        identity: Whose answers it will give.
+        source: Its ONNX file, trusted because the operator named it; or, for a registered version, its files by hash.
+        options: How it is served.
+        goldens: Paths in the manifest of requests whose answers are known; a version that answers them otherwise is not
+            served.
+        tolerance: How far their answers may be from the known ones.
+    """
+
+    identity: ModelVersion
+    source: Path | Manifest
+    options: ModelOptions
+    goldens: tuple[str, ...] = ()
+    tolerance: Tolerance = Tolerance()
 
 
 class ModelTable(ModelOptions):

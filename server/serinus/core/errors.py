@@ -5,10 +5,15 @@
     ├── NotFound            no such model, version or resource
     ├── AlreadyExists       the name is taken by other content
     ├── NotLoaded           known, but not serving now
+    ├── Refused             what there is does not allow it now: in use, too small a version
+    ├── Conflict            somebody else was faster; carries the revision to read again
     ├── ModelRejected       a model file that cannot be served
     ├── Overloaded          refused while refusing is still cheap; carries when to come back
     ├── DeadlinePassed      nobody waits for the answer any more
     ├── Draining            this server is going away; another one will answer
+    ├── StoreUnavailable    the registry's database or artifacts cannot be reached now
+    ├── StoreFull           there is no room for it
+    ├── DataLost            bytes are not those that were registered
     ├── Unsupported         a part of a protocol that is not built
     ├── ModelFailed         the model raised while it ran
     └── BadModelOutput      the model ran and returned something that its signature does not allow
@@ -61,6 +66,26 @@ class NotLoaded(ServerError):
     default_reason = "NOT_LOADED"
 
 
+class Refused(ServerError):
+    """What there is does not allow the change now; the reason says what stands in its way."""
+
+    default_reason = "REFUSED"
+
+
+class Conflict(ServerError):
+    """Somebody else changed it first; read it again and decide anew.
+
+    Attributes:
+        current_revision: Of what was to be changed.
+    """
+
+    default_reason = "REVISION_MISMATCH"
+
+    def __init__(self, message: str, *, current_revision: int, reason: str = "", field: str = "") -> None:
+        super().__init__(message, reason=reason, field=field)
+        self.current_revision = current_revision
+
+
 class ModelRejected(ServerError):
     """A model file or its configuration cannot be served."""
 
@@ -91,6 +116,32 @@ class Draining(ServerError):
     """The server or the version is going away."""
 
     default_reason = "DRAINING"
+
+
+class StoreUnavailable(ServerError):
+    """The registry's database or its artifacts cannot be reached; predictions go on.
+
+    Attributes:
+        retry_after_s: Seconds after which another try has a chance.
+    """
+
+    default_reason = "STORE_UNAVAILABLE"
+
+    def __init__(self, message: str, *, retry_after_s: float = 1.0, reason: str = "", field: str = "") -> None:
+        super().__init__(message, reason=reason, field=field)
+        self.retry_after_s = retry_after_s
+
+
+class StoreFull(ServerError):
+    """There is no room on the disk for what was to be kept; nothing of it was."""
+
+    default_reason = "DISK_FULL"
+
+
+class DataLost(ServerError):
+    """Stored bytes are not those that were registered; they are not served."""
+
+    default_reason = "HASH_MISMATCH"
 
 
 class Unsupported(ServerError):

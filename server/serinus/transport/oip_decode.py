@@ -9,10 +9,10 @@ from open_inference import grpc_service_pb2 as oip
 from serinus.core.dtypes import DType
 from serinus.core.errors import InvalidInput, Unsupported
 from serinus.core.predictor import Request, Tensor
+from serinus.core.raw_tensors import element_count, object_array, tensor_from_raw
 from serinus.transport.deadlines import Budgets
 from serinus.transport.service import parse
 from serinus.transport.status import printable
-from serinus.transport.tensors import element_count, object_array, tensor_from_raw
 from serinus.transport.wire_limits import WireLimits, check_text
 
 _DTYPES = {str(dtype): dtype for dtype in DType}

@@ -12,8 +12,8 @@ from open_inference import grpc_service_pb2 as oip
 from serinus.core.dtypes import DType, dtype_of
 from serinus.core.errors import InvalidInput
 from serinus.core.predictor import Request, Response, Tensor
+from serinus.core.raw_tensors import object_array, raw_from_tensor
 from serinus.core.version import ModelVersion
-from serinus.transport.tensors import object_array, raw_from_tensor
 from serinus.transport.wire import KeptPrefixes, length_tag, nested, varint
 
 _ID, _OUTPUT, _RAW = length_tag(3), length_tag(5), length_tag(6)

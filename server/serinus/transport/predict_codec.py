@@ -3,9 +3,9 @@
 from serinus.core.dtypes import DType
 from serinus.core.errors import InvalidInput
 from serinus.core.predictor import Request, Response, Tensor
+from serinus.core.raw_tensors import raw_from_tensor, tensor_from_raw
 from serinus.core.version import ModelVersion
 from serinus.transport.deadlines import Budgets
-from serinus.transport.tensors import raw_from_tensor, tensor_from_raw
 from serinus.transport.wire import KeptPrefixes, length_tag, nested, number_tag, varint
 from serinus.transport.wire_limits import check_text
 from serinus_api.v1 import predict_pb2 as pb

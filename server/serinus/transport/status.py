@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections.abc import Mapping
 
 import grpc
 from google.protobuf import duration_pb2
@@ -14,10 +15,15 @@ CODES: dict[type[errors.ServerError], grpc.StatusCode] = {
     errors.NotFound: grpc.StatusCode.NOT_FOUND,
     errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
     errors.NotLoaded: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.Refused: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.Conflict: grpc.StatusCode.ABORTED,
     errors.ModelRejected: grpc.StatusCode.FAILED_PRECONDITION,
     errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DeadlinePassed: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.Draining: grpc.StatusCode.UNAVAILABLE,
+    errors.StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.StoreFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.DataLost: grpc.StatusCode.DATA_LOSS,
     errors.Unsupported: grpc.StatusCode.UNIMPLEMENTED,
     errors.ModelFailed: grpc.StatusCode.INTERNAL,
     errors.BadModelOutput: grpc.StatusCode.INTERNAL,
@@ -38,6 +44,7 @@ class WireStatus:
         reason: An UPPER_SNAKE word that programs can branch on.
         field: The input or parameter at fault, or "".
         retry_after_ms: Milliseconds to wait before another try, or None.
+        facts: More that programs can read, by name, such as the current revision.
     """
 
     code: grpc.StatusCode
@@ -45,6 +52,7 @@ class WireStatus:
     reason: str
     field: str = ""
     retry_after_ms: int | None = None
+    facts: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def number(self) -> int:
@@ -55,7 +63,7 @@ class WireStatus:
     def trailers(self) -> tuple[tuple[str, str | bytes], ...]:
         """`grpc-status-details-bin`, and `grpc-retry-pushback-ms` when the caller may come back."""
         status = status_pb2.Status(code=self.number, message=self.message)
-        status.details.add().Pack(error_details_pb2.ErrorInfo(reason=self.reason, domain=_DOMAIN))
+        status.details.add().Pack(error_details_pb2.ErrorInfo(reason=self.reason, domain=_DOMAIN, metadata=self.facts))
         if self.field:
             violation = error_details_pb2.BadRequest.FieldViolation(
                 field=printable(self.field), description=self.message
@@ -74,13 +82,17 @@ class WireStatus:
 
 def status_of(error: errors.ServerError) -> WireStatus:
     """How `error` looks to the caller."""
-    retry_after_ms = max(1, round(error.retry_after_s * 1000)) if isinstance(error, errors.Overloaded) else None
+    retry_after_ms: int | None = None
+    if isinstance(error, errors.Overloaded | errors.StoreUnavailable):
+        retry_after_ms = max(1, round(error.retry_after_s * 1000))
+    facts = {"current_revision": str(error.current_revision)} if isinstance(error, errors.Conflict) else {}
     return WireStatus(
         code=CODES[type(error)],
         message=printable(f"{error.reason}: {error.message}"),
         reason=error.reason,
         field=error.field,
         retry_after_ms=retry_after_ms,
+        facts=facts,
     )
 
 

@@ -13,9 +13,8 @@ from typing import Any, Self
 from google.protobuf.message import Message
 
 from serinus.core.errors import InvalidInput
+from serinus.core.raw_tensors import MOST_AXES
 
-MOST_AXES = 32  # what every numpy that is supported can hold
-MOST_STRINGS = 1 << 18  # of one tensor: 60 ms of making objects, which the event loop waits for
 _LONGEST_TEXT = 256
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SMALL = 1 << 16  # at worst 32768 empty parts: 2 ms and 2 MiB

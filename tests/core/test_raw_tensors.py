@@ -9,8 +9,7 @@ from hypothesis import given
 from serinus.core.dtypes import DType, dtype_of
 from serinus.core.errors import InvalidInput
 from serinus.core.predictor import Tensor
-from serinus.transport.tensors import element_count, object_array, raw_from_tensor, tensor_from_raw
-from serinus.transport.wire_limits import MOST_STRINGS
+from serinus.core.raw_tensors import MOST_STRINGS, element_count, object_array, raw_from_tensor, tensor_from_raw
 from tests.transport.tensors_of import filled, raw, tensors
 
 LARGEST = 2**31 - 1

@@ -1,4 +1,4 @@
-"""Raw tensor bytes to arrays and back, as both protocols lay them out: row-major, little-endian.
+"""Raw tensor bytes to arrays and back, as files and both protocols lay them out: row-major, little-endian.
 
 A BYTES element is a 4-byte little-endian length and that many bytes.
 """
@@ -11,7 +11,9 @@ import numpy as np
 from serinus.core.dtypes import DType
 from serinus.core.errors import InvalidInput
 from serinus.core.predictor import Tensor
-from serinus.transport.wire_limits import MOST_AXES, MOST_STRINGS
+
+MOST_AXES = 32  # what every numpy that is supported can hold
+MOST_STRINGS = 1 << 18  # of one tensor: 60 ms of making objects, which the event loop waits for
 
 _LENGTH = struct.Struct("<I")
 _LARGEST = (1 << 31) - 1

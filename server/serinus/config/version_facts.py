@@ -1,0 +1,162 @@
+"""What an author says about one version of a model: the YAML that is registered with it and travels with it."""
+
+import re
+from typing import Annotated, Self
+
+import yaml
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from serinus.config.errors import ConfigError
+from serinus.config.fields import Number, Section
+from serinus.config.models import ModelOptions, Tolerance
+from serinus.config.problems import sentences
+from serinus.core.artifact import check_artifact_path
+from serinus.core.errors import InvalidInput
+
+LONGEST_FACTS_BYTES = 1 << 20  # megabytes of metadata are somebody's mistake
+
+_HASH = re.compile(r"md5:[0-9a-f]{32}(\.dir)?|sha256:[0-9a-f]{64}", re.ASCII)
+_REFERENCE = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}@(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})", re.ASCII)
+
+
+def _hash(text: str) -> str:
+    if text and _HASH.fullmatch(text) is None:
+        raise ValueError(f"expected 'sha256:<64 digits>' or 'md5:<32 digits>' as DVC writes it, got {text[:80]!r}")
+    return text
+
+
+def _reference(text: str) -> str:
+    if text and _REFERENCE.fullmatch(text) is None:
+        raise ValueError(f"expected MODEL@MAJOR.MINOR.PATCH, got {text[:80]!r}")
+    return text
+
+
+Line = Annotated[str, Field(max_length=512)]
+Text = Annotated[str, Field(max_length=65_536)]
+DataHash = Annotated[str, AfterValidator(_hash)]
+Reference = Annotated[str, AfterValidator(_reference)]
+TagName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")]
+
+
+class Slo(Section):
+    """What callers were promised; shown on the card, and what a rollout is held against.
+
+    Attributes:
+        p99_s: Latency in seconds that 99 of 100 calls stay below.
+        error_rate: Share of calls that may fail.
+    """
+
+    p99_s: Number | None = Field(default=None, gt=0, le=3600)
+    error_rate: Number | None = Field(default=None, ge=0, le=1)
+
+
+class Padding(Section):
+    """How a variable axis may be filled up, so that calls of different lengths share a run.
+
+    Attributes:
+        axis: Which, from 0.
+        value: What it is filled with.
+    """
+
+    axis: int = Field(ge=0, le=31)
+    value: Number = 0
+
+
+class ServingOptions(ModelOptions):
+    """How a registered version is served: what any model may say, and what only a registered one does.
+
+    Attributes:
+        slo: What callers were promised.
+        fallback: Who answers when this version cannot: MODEL@VERSION or an alias of the same model.
+        padding: Axis to fill up by input name.
+    """
+
+    slo: Slo = Slo()
+    fallback: tuple[Line, ...] = ()
+    padding: dict[str, Padding] = Field(default_factory=dict)
+
+
+class VersionFacts(Section):
+    """What an author says about one version.
+
+    Attributes:
+        description: What the model does, in a sentence or a few.
+        intended_use: Whom it is for, and what it is not for.
+        framework: What it was trained with, such as "pytorch 2.9".
+        metrics: Measured quality by name, such as `accuracy`.
+        training_data: What it was trained on, in words.
+        training_data_hash: Of that data: "sha256:…", or "md5:…" as a `.dvc` file has it.
+        dataset_revision: Of the data's repository.
+        code_revision: Of the training code's repository.
+        author: Who made it.
+        license: Under which it may be used.
+        tags: Free text by name; the first ones, later changes are not part of the version.
+        parameters: Of the training, such as `learning_rate`.
+        quantized_from: The version that it is a quantized form of, MODEL@VERSION.
+        trained_from: The version that its training started from, MODEL@VERSION.
+        serving: How it is served.
+        tolerance: Of its golden requests.
+        card: The author's own sections of the model card, markdown.
+    """
+
+    description: Text = ""
+    intended_use: Text = ""
+    framework: Line = ""
+    metrics: dict[TagName, Number] = Field(default_factory=dict, max_length=256)
+    training_data: Text = ""
+    training_data_hash: DataHash = ""
+    dataset_revision: Line = ""
+    code_revision: Line = ""
+    author: Line = ""
+    license: Line = ""
+    tags: dict[TagName, Line] = Field(default_factory=dict, max_length=64)
+    parameters: dict[TagName, Line] = Field(default_factory=dict, max_length=256)
+    quantized_from: Reference = ""
+    trained_from: Reference = ""
+    serving: ServingOptions = ServingOptions()
+    tolerance: Tolerance = Tolerance()
+    card: Text = ""
+
+    @model_validator(mode="after")
+    def _samples_lie_in_the_bundle(self) -> Self:
+        for sample in self.serving.warm_up:
+            for described in sample.inputs.values():
+                if described.file is not None:
+                    try:
+                        check_artifact_path(described.file.as_posix())
+                    except InvalidInput as error:
+                        raise ValueError(f"serving.warm_up: {error.message}") from error
+        return self
+
+
+def parse_version_facts(text: str) -> VersionFacts:
+    """Read the YAML of one version; "" stands for nothing said.
+
+    Raises:
+        ConfigError: it is no YAML, or says what cannot be meant; all such things at once.
+    """
+    if len(text.encode()) > LONGEST_FACTS_BYTES:
+        raise ConfigError([f"expected at most {LONGEST_FACTS_BYTES} bytes of YAML, got {len(text.encode())}"])
+    try:
+        document = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: a date that is none
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
+        raise ConfigError([f"cannot be read as YAML{where}"]) from error
+    if document is None:
+        return VersionFacts()
+    if not isinstance(document, dict):
+        raise ConfigError([f"expected a mapping of keys to values, got {type(document).__name__}"])
+    try:
+        return VersionFacts.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(sentences(error, VersionFacts, lambda _key: "")) from error
+    except RecursionError as error:  # an alias that holds itself
+        raise ConfigError(["cannot be read as YAML: it refers to itself"]) from error
+
+
+def dump_version_facts(facts: VersionFacts) -> str:
+    """The YAML that `parse_version_facts` reads as `facts`; what has its default value is left out."""
+    return yaml.safe_dump(
+        facts.model_dump(mode="json", exclude_defaults=True), sort_keys=False, allow_unicode=True, width=120
+    )
