@@ -15,6 +15,8 @@ def every_error(kind: type[ServerError] = ServerError) -> set[type[ServerError]]
 
 
 def error(kind: type[ServerError], message: str = "a sentence") -> ServerError:
+    if issubclass(kind, errors.Conflict):
+        return kind(message, current_revision=7)
     return kind(message, retry_after_s=0.25) if issubclass(kind, Overloaded) else kind(message)
 
 
@@ -49,10 +51,15 @@ def test_every_error_has_a_code():
         (errors.NotFound, "NOT_FOUND"),
         (errors.AlreadyExists, "ALREADY_EXISTS"),
         (errors.NotLoaded, "FAILED_PRECONDITION"),
+        (errors.Refused, "FAILED_PRECONDITION"),
+        (errors.Conflict, "ABORTED"),
         (errors.ModelRejected, "FAILED_PRECONDITION"),
         (errors.Overloaded, "RESOURCE_EXHAUSTED"),
         (errors.DeadlinePassed, "DEADLINE_EXCEEDED"),
         (errors.Draining, "UNAVAILABLE"),
+        (errors.StoreUnavailable, "UNAVAILABLE"),
+        (errors.StoreFull, "RESOURCE_EXHAUSTED"),
+        (errors.DataLost, "DATA_LOSS"),
         (errors.Unsupported, "UNIMPLEMENTED"),
         (errors.ModelFailed, "INTERNAL"),
         (errors.BadModelOutput, "INTERNAL"),
@@ -157,3 +164,16 @@ def test_a_message_is_cut_at_512_characters(character: str):
     assert status.message.isascii()
     size_bytes = sum(len(key) + len(value) for key, value in status.trailers())
     assert size_bytes < 4096  # a half of what gRPC takes by default
+
+
+def test_a_conflict_says_what_to_read_again():
+    """The current revision stands where programs look for it."""
+    _, (info,) = details(status_of(errors.Conflict("the model has changed", current_revision=17)))
+    assert info == error_details_pb2.ErrorInfo(
+        reason="REVISION_MISMATCH", domain="serinus", metadata={"current_revision": "17"}
+    )
+
+
+def test_a_store_that_is_away_says_when_to_come_back():
+    """As an overloaded server does."""
+    assert status_of(errors.StoreUnavailable("the database is away", retry_after_s=2)).retry_after_ms == 2000

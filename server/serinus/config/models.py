@@ -212,7 +212,7 @@ class VersionSpec:
     source: Path | Manifest
     options: ModelOptions
     goldens: tuple[str, ...] = ()
-    tolerance: Tolerance = Tolerance()
+    tolerance: Tolerance = dataclasses.field(default_factory=Tolerance)
 
 
 class ModelTable(ModelOptions):
