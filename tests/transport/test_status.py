@@ -68,8 +68,9 @@ def test_every_error_has_a_code():
 def test_an_error_becomes_its_code_reason_and_sentence(kind: type[ServerError], code: str):
     """The message starts with the reason, for those who see nothing else; an overload says when to come back."""
     reason = kind.default_reason
-    retry_after_ms = 250 if kind is Overloaded else None
-    expected = WireStatus(grpc.StatusCode[code], f"{reason}: a sentence", reason, "", retry_after_ms)
+    retry_after_ms = {Overloaded: 250, errors.StoreUnavailable: 1000}.get(kind)
+    facts = {"current_revision": "7"} if kind is errors.Conflict else {}
+    expected = WireStatus(grpc.StatusCode[code], f"{reason}: a sentence", reason, "", retry_after_ms, facts)
     assert status_of(error(kind)) == expected
 
 
