@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 Key = tuple[str | int, ...]
@@ -89,7 +89,14 @@ def _unpack(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
 
 
 def _noun(annotation: Any) -> str:
-    nouns = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}
+    nouns = {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        str: "text",
+        Path: "a path",
+        SecretStr: "text",
+    }
     if annotation in nouns:
         return nouns[annotation]
     if get_origin(annotation) is Literal:

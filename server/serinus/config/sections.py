@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from serinus.config.addresses import is_loopback, split_host_port
 from serinus.config.fields import MIB, HostPort, Number, Providers, Section, Whole
+from serinus.config.stores import ArtifactsUrl, DatabaseUrl
 
 YEAR_S = 31_536_000
 
@@ -174,3 +175,56 @@ class LogSettings(Section):
 
     level: Literal["debug", "info", "warning", "error"] = "info"  # decisions, not requests
     format: Literal["json", "console"] = "json"  # a server's log is read by programs first
+
+
+class RegistrySettings(Section):
+    """`[registry]`: what is registered, and which of it is served.
+
+    Attributes:
+        database: URL of the registry's database, `postgresql://…` or `sqlite:///…`; None stands for `registry.db` in
+            the state folder.
+        artifacts: Where the models' files are kept: a folder, or `s3://…`, `gs://…`, `az://…`; None stands for
+            `artifacts` in the state folder.
+        mode: "follow" serves what aliases name and what was loaded by hand; "explicit" only what was loaded by hand.
+        max_bundle_mib: Most that the files of one version may have together.
+        max_uploads: Registrations at once; one more is refused.
+        stall_s: An upload that sends nothing for so long is given up.
+        orphan_age_s: Files that no version needs are deleted when they are older.
+    """
+
+    database: DatabaseUrl | None = None
+    artifacts: ArtifactsUrl | None = None
+    mode: Literal["follow", "explicit"] = "follow"  # an alias that is moved should need no second command
+    max_bundle_mib: Whole = Field(
+        default=8192, ge=1, le=1 << 20
+    )  # larger ones are no models for this server's machines
+    max_uploads: Whole = Field(default=4, ge=1, le=64)  # each may write as fast as the disk
+    stall_s: Number = Field(default=60, ge=1, le=3600)  # as long as a connection may be silent before it is pinged
+    orphan_age_s: Number = Field(default=86_400, ge=60, le=YEAR_S)  # an upload cut off today is resumed today
+
+
+class IntakeSettings(Section):
+    """`[intake]`: what a version may use while it is examined, before it is accepted.
+
+    Attributes:
+        memory_mib: Most memory of the process that loads it; None stands for four times its files and 4 GiB.
+        timeout_s: Longest time of that process.
+    """
+
+    memory_mib: Whole | None = Field(default=None, ge=256, le=1 << 20)
+    timeout_s: Number = Field(default=120, gt=0, le=86_400)  # gigabytes load in less
+
+
+class LoadingSettings(Section):
+    """`[loading]`: how versions come into memory.
+
+    Attributes:
+        parallel: Loads at once.
+        timeout_s: A load that takes longer is given up.
+        max_models_mib: Memory that loaded versions may take together; then the least recently used ones are unloaded.
+            None stands for no bound.
+    """
+
+    parallel: Whole = Field(default=1, ge=1, le=64)  # a load takes a core; the others are for calls
+    timeout_s: Number = Field(default=300, gt=0, le=86_400)  # what serves meanwhile goes on: there is time
+    max_models_mib: Whole | None = Field(default=None, ge=1, le=1 << 24)

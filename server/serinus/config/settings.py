@@ -16,8 +16,11 @@ from serinus.config.sections import (
     DrainSettings,
     GrpcSettings,
     HttpSettings,
+    IntakeSettings,
     LimitSettings,
+    LoadingSettings,
     LogSettings,
+    RegistrySettings,
 )
 
 
@@ -31,6 +34,9 @@ class Settings(Section):
         limits: What callers may take.
         drain: How the server goes away.
         logs: What is written.
+        registry: What is registered, and which of it is served.
+        intake: What a version may use while it is examined.
+        loading: How versions come into memory.
         models: Models outside any repository, by name.
         model_repository: A folder in Triton's layout, or None.
         state: Where the server keeps what must outlive it.
@@ -42,6 +48,9 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings()
     drain: DrainSettings = DrainSettings()
     logs: LogSettings = LogSettings()
+    registry: RegistrySettings = RegistrySettings()
+    intake: IntakeSettings = IntakeSettings()
+    loading: LoadingSettings = LoadingSettings()
     models: dict[ModelName, ModelTable] = Field(default_factory=dict)
     model_repository: Path | None = None
     state: Path = Path("serinus-state")  # beside whoever starts it: needs no rights elsewhere
@@ -69,6 +78,17 @@ class Settings(Section):
             if key[:length] in self._origins:
                 return self._origins[key[:length]]
         return Origin.DEFAULT
+
+    @property
+    def database_url(self) -> str:
+        """The registry's database; a password may be part of it."""
+        url = self.registry.database
+        return f"sqlite:///{self.state / 'registry.db'}" if url is None else url.get_secret_value()
+
+    @property
+    def artifacts_place(self) -> str:
+        """A folder, or the URL of an object store."""
+        return self.registry.artifacts or str(self.state / "artifacts")
 
     @property
     def model_specs(self) -> tuple[ModelSpec, ...]:
