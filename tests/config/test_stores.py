@@ -40,7 +40,7 @@ def test_a_password_is_shown_to_nobody():
 def test_a_database_that_cannot_be_meant(url: str):
     """The sentence says what can be."""
     assert problems(database=url) == (
-        "registry.database: expected 'postgresql://USER:PASSWORD@HOST/NAME' or 'sqlite:///FILE'",
+        "registry.database: expected 'postgresql://USER:PASSWORD@HOST/NAME' or 'sqlite:///FILE' (from a file)",
     )
 
 
