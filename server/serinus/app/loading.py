@@ -2,29 +2,23 @@
 
 import asyncio
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
-
 from serinus.app.stack import ServedVersion
-from serinus.config.models import ModelSpec, TensorDeclaration, WarmUpInput, WarmUpSample
-from serinus.core.dtypes import DType
-from serinus.core.errors import InvalidInput, ModelRejected
-from serinus.core.predictor import Tensor, Tensors
-from serinus.core.raw_tensors import element_count, tensor_from_raw
+from serinus.config.models import ModelSpec, TensorDeclaration
+from serinus.core.errors import ModelRejected
 from serinus.core.signature import TensorSpec
 from serinus.runtime.model import OnnxModel, load_model
 from serinus.runtime.options import SessionOptions
 from serinus.runtime.pool import ComputePool
+from serinus.runtime.samples import sample_inputs
 from serinus.serving.admission import ByteBudget
 from serinus.serving.slots import RunSlots
 from serinus.telemetry.logs import get_logger
 from serinus.telemetry.metrics import Metrics
 
 log = get_logger("serinus.loading")
-
-_MOST_INVENTED_BYTES = 1 << 28  # clients may send configurations, and must not thereby choose how much is allocated
 
 
 class VersionLoader:
@@ -89,52 +83,9 @@ class VersionLoader:
             intra_op_threads=spec.intra_op_threads,
             batching=spec.batching.enabled,
             batch_axes=spec.batch_axes,
-            samples=sample_inputs(spec),
+            samples=sample_inputs(spec, spec.versions[number]),
         )
         return load_model(spec.model_version(number), spec.versions[number], options, self._pool)
-
-
-def sample_inputs(spec: ModelSpec) -> Tensors:
-    """The inputs of the first warm-up call that the operator described, batch axis included; {} if there is none.
-
-    Raises:
-        ModelRejected: a data file does not hold what its description says, or an input is too large to invent.
-    """
-    for sample in spec.warm_up:
-        leading = (sample.rows,) if spec.max_batch_size else ()
-        shapes = {name: (*leading, *described.dims) for name, described in sample.inputs.items()}
-        _check_size(sample, shapes)
-        return {name: _filled(name, shapes[name], described) for name, described in sample.inputs.items()}
-    return {}
-
-
-def _check_size(sample: WarmUpSample, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    try:
-        size_bytes = sum(
-            element_count(name, shapes[name]) * described.dtype.numpy.itemsize
-            for name, described in sample.inputs.items()
-            if described.fill != "file"
-        )
-    except InvalidInput as error:
-        raise ModelRejected(f"warm-up {error.message}") from error
-    if size_bytes > _MOST_INVENTED_BYTES:
-        raise ModelRejected(
-            f"warm-up inputs: expected at most {_MOST_INVENTED_BYTES} bytes that are not in files, got {size_bytes}"
-        )
-
-
-def _filled(name: str, shape: tuple[int, ...], described: WarmUpInput) -> Tensor:
-    dtype = described.dtype
-    if described.fill == "file" and described.file is not None:
-        try:
-            return tensor_from_raw(name, dtype, shape, described.file.read_bytes())
-        except (InvalidInput, OSError) as error:
-            raise ModelRejected(f"warm-up input {name!r}: its data file does not hold {dtype} {list(shape)}") from error
-    if dtype is DType.BYTES:
-        return np.full(shape, b"", np.object_)
-    if described.fill == "random" and dtype.is_float:
-        return np.random.default_rng(0).random(shape).astype(dtype.numpy)
-    return np.zeros(shape, dtype.numpy)
 
 
 def check_declarations(

@@ -1,30 +1,26 @@
-"""Opens the files that hold a model's weights, and nothing else: only plain files of the model's own folder.
+"""Finds the files that hold a model's weights, and nothing else: only those that belong to the model.
 
 onnxruntime never opens them itself. It gets the contents of the very files that were checked here, so that nobody
 can put another file in their place between the check and the use.
 """
 
-import errno
-import mmap
-import os
-import stat
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import onnx
 
 from serinus.core.errors import ModelRejected
-
-Buffer = bytes | mmap.mmap
+from serinus.runtime.plain_files import Buffer, NotPlain
+from serinus.runtime.sources import SourceFiles
 
 _MEMORY_MARKER = "_ORT_MEM_ADDR_"  # makes onnxruntime read its own memory at an address from the file
 
 
-def map_external_data(folder: Path, tensors: Iterable[onnx.TensorProto]) -> Mapping[str, Buffer]:
+def map_external_data(files: SourceFiles, tensors: Iterable[onnx.TensorProto]) -> Mapping[str, Buffer]:
     """Contents by location, for all of `tensors` that have their values in another file.
 
     Raises:
-        ModelRejected: a location leaves the folder or is not a plain file, or a tensor lies outside its file.
+        ModelRejected: a location leaves the model's folder or is not a plain file, or a tensor lies outside its file.
+        DataLost: a file is not what was registered.
     """
     contents: dict[str, Buffer] = {}
     for tensor in tensors:
@@ -33,7 +29,7 @@ def map_external_data(folder: Path, tensors: Iterable[onnx.TensorProto]) -> Mapp
         said = {entry.key: entry.value for entry in tensor.external_data}
         location = said.get("location", "")
         if location not in contents:
-            contents[location] = _map(folder, _parts(location))
+            contents[location] = _weights(files, location)
         _range(said, len(contents[location]))
     return contents
 
@@ -72,42 +68,16 @@ def _parts(location: str) -> list[str]:
     return parts
 
 
-def _map(folder: Path, parts: list[str]) -> Buffer:
-    """Walk down without following a link, one folder at a time."""
+def _weights(files: SourceFiles, location: str) -> Buffer:
+    parts = _parts(location)
     try:
-        above = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        for name in parts[:-1]:
-            try:
-                below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
-            finally:
-                os.close(above)
-            above = below
-        try:
-            # Non-blocking, because opening a pipe would wait for its writer.
-            file = os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=above)
-        finally:
-            os.close(above)
+        return files.weights(parts)
+    except NotPlain as error:
+        raise _forbidden(str(error)) from error
+    except FileNotFoundError as error:
+        raise ModelRejected(f"the model's external data file {parts[-1][:64]!r} is missing") from error
     except OSError as error:
-        if error.errno == errno.ENOENT:
-            raise ModelRejected(f"the model's external data file {parts[-1][:64]!r} is missing") from error
-        if error.errno in {errno.ELOOP, errno.ENOTDIR}:
-            raise _forbidden("goes through a symbolic link, or through a file as if it were a folder") from error
         raise ModelRejected(f"the model's external data cannot be opened: {error.strerror}") from error
-    try:
-        return _contents(file)
-    finally:
-        os.close(file)
-
-
-def _contents(file: int) -> Buffer:
-    status = os.fstat(file)
-    if not stat.S_ISREG(status.st_mode):
-        raise _forbidden("is not a plain file")
-    if status.st_nlink > 1:
-        raise _forbidden("is a hard link to a file that has other names")
-    if not status.st_size:
-        return b""
-    return mmap.mmap(file, status.st_size, access=mmap.ACCESS_READ)
 
 
 def _range(said: Mapping[str, str], size_bytes: int) -> tuple[int, int]:

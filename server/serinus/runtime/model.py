@@ -3,7 +3,6 @@
 import functools
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -20,13 +19,11 @@ from serinus.runtime.options import SessionOptions
 from serinus.runtime.pool import ComputePool
 from serinus.runtime.session import Session, open_session
 from serinus.runtime.signatures import declared_batch_axes, inferred_batch_axes, read_spec, with_batch_axes
+from serinus.runtime.sources import ModelSource, open_source
 from serinus.runtime.synthetic import has_open_lengths
 from serinus.runtime.warmup import WarmUp, warm_up
 
 QUICK_S = 200e-6  # twice a hop to a thread and back: below this the hop costs more than it frees
-
-ModelSource = Path
-"""Where a model's ONNX file lies; files with its weights lie in the same folder or below."""
 
 
 def load_model(identity: ModelVersion, source: ModelSource, options: SessionOptions, pool: ComputePool) -> "OnnxModel":
@@ -34,17 +31,20 @@ def load_model(identity: ModelVersion, source: ModelSource, options: SessionOpti
 
     Args:
         identity: Whose answers the model will give.
-        source: The model's file.
+        source: Where its files are.
         options: What the operator says about its sessions.
         pool: Runs what is not quick.
 
     Raises:
         ModelRejected: the model cannot be served; the message names no folder.
+        DataLost: a file is not what was registered.
     """
     try:
         model = _open(identity, source, options, pool)
     except UnicodeDecodeError as error:
-        raise ModelRejected(f"the model file {source.name!r} holds names that are not UTF-8 text") from error
+        raise ModelRejected(
+            f"the model file {open_source(source).main_name!r} holds names that are not UTF-8 text"
+        ) from error
     model.warm_up()
     return model
 

@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 
 import onnx
 
 from serinus.core.errors import ModelRejected
-from serinus.runtime.external_data import Buffer, embed_external_data, map_external_data
+from serinus.runtime.external_data import embed_external_data, map_external_data
+from serinus.runtime.plain_files import Buffer
+from serinus.runtime.sources import ModelSource, open_source
 
 _STANDARD_DOMAINS = frozenset(
     {
@@ -49,22 +50,27 @@ class ModelFile:
     has_loop: bool
 
 
-def read_model_file(path: Path) -> ModelFile:
-    """Read and check the file at `path`.
+def read_model_file(source: ModelSource) -> ModelFile:
+    """Read and check the ONNX file of `source`.
 
     Raises:
         ModelRejected: the file cannot be served.
+        DataLost: a file is not what was registered.
     """
-    content = _read(path)
-    model = _parse(content, path.name)
-    _check_domains(model, path.name)
+    files = open_source(source)
+    name = files.main_name
+    content = files.main()
+    if not content:
+        raise ModelRejected(f"the model file {name!r} is empty")
+    model = _parse(content, name)
+    _check_domains(model, name)
     inner = list(_inner_tensors(model))
-    external_data = map_external_data(path.parent, (*model.graph.initializer, *inner))
+    external_data = map_external_data(files, (*model.graph.initializer, *inner))
     # What onnxruntime does not take from memory it would look for in the folder where the server was started.
     if embed_external_data(inner, external_data):
-        content = _serialize(model, path.name)
+        content = _serialize(model, name)
     return ModelFile(
-        name=path.name,
+        name=name,
         content=content,
         external_data=external_data,
         ir_version=model.ir_version,
@@ -76,18 +82,6 @@ def read_model_file(path: Path) -> ModelFile:
         ),
         has_loop=any(node.op_type == "Loop" for node in _nodes(model)),
     )
-
-
-def _read(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise ModelRejected(f"there is no model file {path.name!r}") from error
-    except OSError as error:
-        raise ModelRejected(f"the model file {path.name!r} cannot be read: {error.strerror}") from error
-    if not content:
-        raise ModelRejected(f"the model file {path.name!r} is empty")
-    return content
 
 
 def _parse(content: bytes, name: str) -> onnx.ModelProto:

@@ -1,0 +1,61 @@
+"""Opens files below a folder and nothing else: plain ones, through no link, with one name only."""
+
+import errno
+import mmap
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+Buffer = bytes | mmap.mmap
+
+
+class NotPlain(Exception):
+    """What was named is not a plain file below the folder; the text says what it is, as the end of a sentence."""
+
+
+def map_plain_file(folder: Path, parts: Sequence[str]) -> Buffer:
+    """The contents of the file that `parts` lead to, without reading it; b"" for an empty one.
+
+    Args:
+        folder: Where to start; itself trusted.
+        parts: Names of folders and of the file; never "", "." or "..".
+
+    Raises:
+        NotPlain: it goes through a link, is a link or no file, or has other names as well.
+        OSError: it is missing or cannot be opened.
+    """
+    file = _open(folder, parts)
+    try:
+        return _contents(file)
+    finally:
+        os.close(file)
+
+
+def _open(folder: Path, parts: Sequence[str]) -> int:
+    """Walk down without following a link, one folder at a time."""
+    above = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for name in parts[:-1]:
+            below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
+            os.close(above)
+            above = below
+        # Non-blocking, because opening a pipe would wait for its writer.
+        return os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=above)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENOTDIR}:
+            raise NotPlain("goes through a symbolic link, or through a file as if it were a folder") from error
+        raise
+    finally:
+        os.close(above)
+
+
+def _contents(file: int) -> Buffer:
+    status = os.fstat(file)
+    if not stat.S_ISREG(status.st_mode):
+        raise NotPlain("is not a plain file")
+    if status.st_nlink > 1:
+        raise NotPlain("is a hard link to a file that has other names")
+    if not status.st_size:
+        return b""
+    return mmap.mmap(file, status.st_size, access=mmap.ACCESS_READ)
