@@ -22,6 +22,8 @@ log = get_logger("serinus.transport")
 Context = grpc.aio.ServicerContext[bytes, bytes]
 UnaryMethod = Callable[[bytes, Context], Awaitable[bytes]]
 StreamMethod = Callable[[Context], Awaitable[None]]
+UploadMethod = Callable[[Context], Awaitable[bytes]]
+AnswersMethod = Callable[[bytes, Context], Awaitable[None]]
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
@@ -95,11 +97,11 @@ def guarded(
 
 
 def guarded_stream(
-    method: StreamMethod, name: str, *, arrive: Callable[[], None] = welcome
-) -> Callable[[object, Context], Awaitable[None]]:
-    """The same for a method that reads and writes its stream through the context alone."""
+    method: Callable[[Context], Awaitable[Answer]], name: str, *, arrive: Callable[[], None] = welcome
+) -> Callable[[object, Context], Awaitable[Answer]]:
+    """The same for a method that reads its stream through the context alone."""
 
-    async def reading_from_context(_messages: object, context: Context) -> None:
-        await method(context)
+    async def reading_from_context(_messages: object, context: Context) -> Answer:
+        return await method(context)
 
     return guarded(reading_from_context, name, arrive=arrive)

@@ -12,8 +12,8 @@ from grpc_health.v1 import health_pb2
 
 from serinus.core.errors import NotFound
 from serinus.transport.drain import Drain
-from serinus.transport.guard import Context, guarded, write
-from serinus.transport.service import parse, typed
+from serinus.transport.guard import Context, welcome, write
+from serinus.transport.service import parse, service, typed
 
 NAME = "grpc.health.v1.Health"
 
@@ -43,13 +43,7 @@ class Health:
     def handler(self) -> grpc.GenericRpcHandler:
         """What a server registers. It answers while the server drains: that is when the answer matters."""
         check = typed(health_pb2.HealthCheckRequest, self._check)
-        return grpc.method_handlers_generic_handler(
-            NAME,
-            {
-                "Check": grpc.unary_unary_rpc_method_handler(guarded(check, f"{NAME}/Check")),
-                "Watch": grpc.unary_stream_rpc_method_handler(guarded(self._watch, f"{NAME}/Watch")),
-            },
-        )
+        return service(NAME, unary={"Check": check}, answers={"Watch": self._watch}, arrive=welcome)
 
     def _answer(self, service: str) -> health_pb2.HealthCheckResponse:
         if service not in self._names:

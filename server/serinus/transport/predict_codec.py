@@ -4,6 +4,7 @@ from serinus.core.dtypes import DType
 from serinus.core.errors import InvalidInput
 from serinus.core.predictor import Request, Response, Tensor
 from serinus.core.raw_tensors import raw_from_tensor, tensor_from_raw
+from serinus.core.signature import TensorSpec
 from serinus.core.version import ModelVersion
 from serinus.transport.deadlines import Budgets
 from serinus.transport.wire import KeptPrefixes, length_tag, nested, number_tag, varint
@@ -74,6 +75,17 @@ class PredictDecoder:
                 raise InvalidInput(f"input {name!r}: expected once, got it again", reason="DUPLICATE_INPUT", field=name)
             tensors[name] = tensor_from_raw(name, dtype, tuple(tensor.shape), tensor.data)
         return tensors
+
+
+def tensor_info(spec: TensorSpec) -> pb.TensorInfo:
+    """What callers are told of an input or output."""
+    return pb.TensorInfo(
+        name=spec.name,
+        dtype=TO_WIRE[spec.dtype],
+        shape=spec.wire_shape,
+        batch_axis=spec.batch_axis,
+        optional=spec.optional,
+    )
 
 
 _OUTPUT, _REQUEST_ID, _DATA = length_tag(3), length_tag(4), length_tag(4)

@@ -6,13 +6,12 @@ from time import monotonic
 import grpc
 
 from serinus.core.errors import ServerError
-from serinus.core.signature import TensorSpec
 from serinus.lifecycle.models import Models
 from serinus.telemetry.metrics import Metrics
 from serinus.transport.drain import Drain
 from serinus.transport.frames import FrameStream
 from serinus.transport.guard import Context
-from serinus.transport.predict_codec import TO_WIRE, PredictDecoder, PredictEncoder
+from serinus.transport.predict_codec import PredictDecoder, PredictEncoder, tensor_info
 from serinus.transport.service import parse, service, typed
 from serinus.transport.wire_limits import WireLimits
 from serinus_api.v1 import predict_pb2 as pb
@@ -76,18 +75,8 @@ class PredictService:
         return pb.GetModelInfoResponse(
             model=asked.model,
             version=servable.identity.version_text,
-            inputs=[_tensor_info(spec) for spec in servable.signature.inputs],
-            outputs=[_tensor_info(spec) for spec in servable.signature.outputs],
+            inputs=[tensor_info(spec) for spec in servable.signature.inputs],
+            outputs=[tensor_info(spec) for spec in servable.signature.outputs],
             serving_versions=[other.identity.version_text for other in self._models.serving(asked.model)],
             max_rows=servable.max_rows,
         )
-
-
-def _tensor_info(spec: TensorSpec) -> pb.TensorInfo:
-    return pb.TensorInfo(
-        name=spec.name,
-        dtype=TO_WIRE[spec.dtype],
-        shape=spec.wire_shape,
-        batch_axis=spec.batch_axis,
-        optional=spec.optional,
-    )

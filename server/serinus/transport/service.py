@@ -1,26 +1,40 @@
 """Registers services whose every method is guarded, from plain functions."""
 
+import contextlib
 import functools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 
 from serinus.core.errors import InvalidInput
-from serinus.transport.guard import Context, StreamMethod, UnaryMethod, guarded, guarded_stream
+from serinus.transport.guard import (
+    AnswersMethod,
+    Context,
+    StreamMethod,
+    UnaryMethod,
+    UploadMethod,
+    guarded,
+    guarded_stream,
+    write,
+)
 from serinus.transport.wire_limits import WireLimits
 
 Asked = TypeVar("Asked", bound=Message)
 
 _MOST_ENTRIES = 1024  # of a repeated field, where nobody sets a closer limit
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 def service(
     name: str,
     *,
     unary: Mapping[str, UnaryMethod],
-    streams: Mapping[str, StreamMethod],
+    streams: Mapping[str, StreamMethod] = _NONE,
+    uploads: Mapping[str, UploadMethod] = _NONE,
+    answers: Mapping[str, AnswersMethod] = _NONE,
     arrive: Callable[[], None],
 ) -> grpc.GenericRpcHandler:
     """A service of guarded methods.
@@ -31,6 +45,8 @@ def service(
         name: Full name, as in the .proto file.
         unary: Methods with one request and one response, by name.
         streams: Methods that read and write through the context, by name.
+        uploads: Methods that read through the context and have one response, by name.
+        answers: Methods with one request that write through the context, by name.
         arrive: Called for each call; raises when it must go elsewhere.
     """
     handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
@@ -40,6 +56,12 @@ def service(
         handlers[method] = grpc.stream_stream_rpc_method_handler(
             guarded_stream(stream, f"{name}/{method}", arrive=arrive)
         )
+    for method, upload in uploads.items():
+        handlers[method] = grpc.stream_unary_rpc_method_handler(
+            guarded_stream(upload, f"{name}/{method}", arrive=arrive)
+        )
+    for method, answering in answers.items():
+        handlers[method] = grpc.unary_stream_rpc_method_handler(guarded(answering, f"{name}/{method}", arrive=arrive))
     return grpc.method_handlers_generic_handler(name, handlers)
 
 
@@ -53,6 +75,26 @@ def typed(asked: type[Asked], method: Callable[[Asked], Message | Awaitable[Mess
         return answer.SerializeToString()
 
     return unary
+
+
+def typed_call(asked: type[Asked], method: Callable[[Asked, Context], Awaitable[Message]]) -> UnaryMethod:
+    """The same for a method that wants to know who calls, or how long the caller waits."""
+
+    async def unary(message: bytes, context: Context) -> bytes:
+        return (await method(parse(asked, message), context)).SerializeToString()
+
+    return unary
+
+
+def typed_answers(asked: type[Asked], method: Callable[[Asked, Context], AsyncGenerator[Message]]) -> AnswersMethod:
+    """The same for a method that streams its answers; the next one is asked for once the last one is on its way."""
+
+    async def answers(message: bytes, context: Context) -> None:
+        async with contextlib.aclosing(method(parse(asked, message), context)) as found:
+            async for answer in found:
+                await write(context, answer.SerializeToString())
+
+    return answers
 
 
 @functools.cache

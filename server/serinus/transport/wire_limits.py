@@ -20,23 +20,39 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SMALL = 1 << 16  # at worst 32768 empty parts: 2 ms and 2 MiB
 _MOST_FIELDS = 1 << 15  # of one message, counted at every depth: 30 ms of walking
 _LONGEST_VARINT = 10
-_MOST_CALLS = 2048  # of one frame: 60 ms of starting them, if each is refused
+_MOST: Mapping[str, int] = {
+    "calls": 2048,  # of one frame: 60 ms of starting them, if each is refused
+    "files": 1000,  # of one version
+    "sha256": 1000,  # of the files of one version
+}
+_LONGEST: Mapping[str, int] = {
+    "facts_yaml": 1 << 20,  # as long as facts may be
+    "markdown": 1 << 18,  # a card's section: 65536 characters
+}
 _MOST_TYPED_STRINGS = 1 << 14  # of one tensor: each is a field, and walked
 
 
-def check_text(what: str, text: str) -> None:
+def check_text(what: str, text: str, *, longest_bytes: int = _LONGEST_TEXT, field: str = "") -> None:
     """Refuse ids and parameters that would hurt whoever logs or echoes them.
 
+    Args:
+        what: How the refusal calls it.
+        text: As received.
+        longest_bytes: In UTF-8.
+        field: Of the message, for programs that read the refusal; "" for none.
+
     Raises:
-        InvalidInput: longer than 256 bytes, or with control characters.
+        InvalidInput: longer than `longest_bytes`, or with control characters.
     """
     if not text:
         return
     size_bytes = len(text.encode("utf-8", "replace"))
-    if size_bytes > _LONGEST_TEXT:
-        raise InvalidInput(f"{what}: expected at most {_LONGEST_TEXT} bytes, got {size_bytes}", reason="TEXT_TOO_LONG")
+    if size_bytes > longest_bytes:
+        raise InvalidInput(
+            f"{what}: expected at most {longest_bytes} bytes, got {size_bytes}", reason="TEXT_TOO_LONG", field=field
+        )
     if _CONTROL.search(text):
-        raise InvalidInput(f"{what}: expected no control characters", reason="CONTROL_CHARACTER")
+        raise InvalidInput(f"{what}: expected no control characters", reason="CONTROL_CHARACTER", field=field)
 
 
 def _too_many(what: str, got: str, most: int) -> InvalidInput:
@@ -105,13 +121,13 @@ def _field(field: Any, max_entries: int) -> _Field:
     if field.message_type is not None:
         inside = _fields(field.message_type, max_entries)
         if field.is_repeated:
-            most = _MOST_CALLS if field.name == "calls" else max_entries
+            most = _MOST.get(field.name, max_entries)
     elif field.name == "shape":
         most, longest = MOST_AXES, MOST_AXES * _LONGEST_VARINT
     elif field.is_repeated and field.type in {field.TYPE_STRING, field.TYPE_BYTES}:
-        most = _MOST_TYPED_STRINGS if field.name == "bytes_contents" else max_entries
+        most = _MOST_TYPED_STRINGS if field.name == "bytes_contents" else _MOST.get(field.name, max_entries)
     elif field.type == field.TYPE_STRING and field.containing_oneof is None:
-        longest = _SMALL  # names; values of parameters may be whole configurations
+        longest = _LONGEST.get(field.name, _SMALL)  # names; values of parameters may be whole configurations
     return _Field(field.name, most, longest, inside)
 
 
