@@ -23,18 +23,23 @@ def dotted(key: Key) -> str:
     return text
 
 
-def sentences(error: ValidationError, root: type[BaseModel], source: Callable[[Key], str]) -> tuple[str, ...]:
+def sentences(
+    error: ValidationError, root: type[BaseModel], source: Callable[[Key], str], *, most: int | None = None
+) -> tuple[str, ...]:
     """One sentence for each problem: the key, what was expected, what was given, and where it was written.
 
     Args:
         error: What validation against `root` raised.
         root: The table that was validated.
         source: Who wrote the value at a key, or "".
+        most: So many, and the number of the others; None for all.
     """
     found = []
-    for details in error.errors(include_url=False):
+    for details in error.errors(include_url=False)[:most]:
         written_by = source(details["loc"])
         found.append(_sentence(details, root) + (f" ({written_by})" if written_by else ""))
+    if most is not None and error.error_count() > most:
+        found.append(f"and {error.error_count() - most} more")
     return tuple(dict.fromkeys(found))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le, Lt, MinLen
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
@@ -34,7 +34,7 @@ def table_at(root: type[BaseModel], key: Key) -> type[BaseModel] | None:
 def expectation(root: type[BaseModel], key: Key) -> str:
     """What may stand at `key`, to follow the word "expected"."""
     annotation, metadata = _follow(root, key)
-    return f"{_noun(annotation)}{_range(metadata)}"
+    return f"{_noun(annotation)}{_range(metadata)}{_length(annotation, metadata)}"
 
 
 def resolve_paths(value: object, annotation: Any, folder: Path) -> object:
@@ -120,6 +120,11 @@ def _range(metadata: tuple[Any, ...]) -> str:
         return f" from {low.ge} to {high.le}"
     words = (_end(limit) for limit in (low, high) if limit is not None)
     return "".join(f" {word}" for word in (" and ".join(words),) if word)
+
+
+def _length(annotation: Any, metadata: tuple[Any, ...]) -> str:
+    most = next((limit.max_length for limit in metadata if isinstance(limit, MaxLen)), None)
+    return "" if most is None else f" of at most {most} {'characters' if annotation is str else 'entries'}"
 
 
 def _end(limit: Ge | Gt | Le | Lt) -> str:

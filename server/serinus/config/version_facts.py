@@ -7,16 +7,20 @@ import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from serinus.config.errors import ConfigError
-from serinus.config.fields import Number, Section
+from serinus.config.fields import Number, Section, Whole
 from serinus.config.models import ModelOptions, Tolerance
 from serinus.config.problems import sentences
+from serinus.config.yaml_text import read_yaml
 from serinus.core.artifact import check_artifact_path
 from serinus.core.errors import InvalidInput
+from serinus.core.version import Version, check_model_name
 
 LONGEST_FACTS_BYTES = 1 << 20  # megabytes of metadata are somebody's mistake
 
 _HASH = re.compile(r"md5:[0-9a-f]{32}(\.dir)?|sha256:[0-9a-f]{64}", re.ASCII)
-_REFERENCE = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}@(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})", re.ASCII)
+_TAG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}", re.ASCII)
+_LINE_ENDS = "\x7f\x85\u2028\u2029"
+_MOST_PROBLEMS = 32  # the rest of a document with more is best read again once these are mended
 
 
 def _hash(text: str) -> str:
@@ -26,16 +30,39 @@ def _hash(text: str) -> str:
 
 
 def _reference(text: str) -> str:
-    if text and _REFERENCE.fullmatch(text) is None:
-        raise ValueError(f"expected MODEL@MAJOR.MINOR.PATCH, got {text[:80]!r}")
+    if text:
+        name, _, version = text.partition("@")
+        try:
+            check_model_name(name)
+            Version.parse(version)
+        except InvalidInput as error:
+            raise ValueError(f"expected MODEL@MAJOR.MINOR.PATCH, got {text[:80]!r}") from error
     return text
 
 
-Line = Annotated[str, Field(max_length=512)]
-Text = Annotated[str, Field(max_length=65_536)]
+def _tag_name(text: str) -> str:
+    if _TAG_NAME.fullmatch(text) is None:
+        raise ValueError(f"expected a name of at most 64 letters, digits and ._/-, got {text[:80]!r}")
+    return text
+
+
+def _line(text: str) -> str:
+    if any(character < " " or character in _LINE_ENDS for character in text):
+        raise ValueError(f"expected one line without control characters, got {text[:80]!r}")
+    return text
+
+
+def _text(text: str) -> str:
+    if "\0" in text:  # databases end texts there
+        raise ValueError("expected text without NUL")
+    return text
+
+
+Line = Annotated[str, Field(max_length=512), AfterValidator(_line)]
+Text = Annotated[str, Field(max_length=65_536), AfterValidator(_text)]
 DataHash = Annotated[str, AfterValidator(_hash)]
 Reference = Annotated[str, AfterValidator(_reference)]
-TagName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")]
+TagName = Annotated[str, AfterValidator(_tag_name)]
 
 
 class Slo(Section):
@@ -58,7 +85,7 @@ class Padding(Section):
         value: What it is filled with.
     """
 
-    axis: int = Field(ge=0, le=31)
+    axis: Whole = Field(ge=0, le=31)
     value: Number = 0
 
 
@@ -72,7 +99,7 @@ class ServingOptions(ModelOptions):
     """
 
     slo: Slo = Slo()
-    fallback: tuple[Line, ...] = ()
+    fallback: tuple[Line, ...] = Field(default=(), max_length=8)
     padding: dict[str, Padding] = Field(default_factory=dict)
 
 
@@ -130,33 +157,32 @@ class VersionFacts(Section):
 
 
 def parse_version_facts(text: str) -> VersionFacts:
-    """Read the YAML of one version; "" stands for nothing said.
+    """Read the YAML of one version; "" stands for nothing said, as does a key without a value.
+
+    Texts are taken as written: `code_revision: 0123456` keeps its zero. A large document takes a second, so: in a thread.
 
     Raises:
         ConfigError: it is no YAML, or says what cannot be meant; all such things at once.
     """
-    if len(text.encode()) > LONGEST_FACTS_BYTES:
-        raise ConfigError([f"expected at most {LONGEST_FACTS_BYTES} bytes of YAML, got {len(text.encode())}"])
-    try:
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: a date that is none
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
-        raise ConfigError([f"cannot be read as YAML{where}"]) from error
+    document = read_yaml(text, longest_bytes=LONGEST_FACTS_BYTES)
     if document is None:
         return VersionFacts()
     if not isinstance(document, dict):
-        raise ConfigError([f"expected a mapping of keys to values, got {type(document).__name__}"])
+        raise ConfigError([f"expected keys with values, got {'a list' if isinstance(document, list) else 'text'}"])
     try:
-        return VersionFacts.model_validate(document)
+        return VersionFacts.model_validate(_said(document))
     except ValidationError as error:
-        raise ConfigError(sentences(error, VersionFacts, lambda _key: "")) from error
-    except RecursionError as error:  # an alias that holds itself
-        raise ConfigError(["cannot be read as YAML: it refers to itself"]) from error
+        raise ConfigError(sentences(error, VersionFacts, lambda _key: "", most=_MOST_PROBLEMS)) from error
 
 
 def dump_version_facts(facts: VersionFacts) -> str:
     """The YAML that `parse_version_facts` reads as `facts`; what has its default value is left out."""
-    return yaml.safe_dump(
-        facts.model_dump(mode="json", exclude_defaults=True), sort_keys=False, allow_unicode=True, width=120
-    )
+    said = facts.model_dump(mode="json", exclude_defaults=True)
+    return yaml.safe_dump(said, sort_keys=False, allow_unicode=True, width=120) if said else ""
+
+
+def _said(value: object) -> object:
+    """`value` without the keys that have no value."""
+    if isinstance(value, dict):
+        return {key: _said(part) for key, part in value.items() if part is not None}
+    return [_said(part) for part in value] if isinstance(value, list) else value
