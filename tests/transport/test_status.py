@@ -51,6 +51,7 @@ def test_every_error_has_a_code():
         (errors.NotFound, "NOT_FOUND"),
         (errors.AlreadyExists, "ALREADY_EXISTS"),
         (errors.NotLoaded, "FAILED_PRECONDITION"),
+        (errors.Loading, "UNAVAILABLE"),
         (errors.Refused, "FAILED_PRECONDITION"),
         (errors.Conflict, "ABORTED"),
         (errors.ModelRejected, "FAILED_PRECONDITION"),
@@ -68,7 +69,7 @@ def test_every_error_has_a_code():
 def test_an_error_becomes_its_code_reason_and_sentence(kind: type[ServerError], code: str):
     """The message starts with the reason, for those who see nothing else; an overload says when to come back."""
     reason = kind.default_reason
-    retry_after_ms = {Overloaded: 250, errors.StoreUnavailable: 1000}.get(kind)
+    retry_after_ms = {Overloaded: 250, errors.Loading: 1000, errors.StoreUnavailable: 1000}.get(kind)
     facts = {"current_revision": "7"} if kind is errors.Conflict else {}
     expected = WireStatus(grpc.StatusCode[code], f"{reason}: a sentence", reason, "", retry_after_ms, facts)
     assert status_of(error(kind)) == expected

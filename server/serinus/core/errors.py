@@ -5,6 +5,7 @@
     ├── NotFound            no such model, version or resource
     ├── AlreadyExists       the name is taken by other content
     ├── NotLoaded           known, but not serving now
+    ├── Loading             known, and on its way into memory; carries when to come back
     ├── Refused             what there is does not allow it now: in use, too small a version
     ├── Conflict            somebody else was faster; carries the revision to read again
     ├── ModelRejected       a model file that cannot be served
@@ -64,6 +65,20 @@ class NotLoaded(ServerError):
     """The model or version is known but does not serve now."""
 
     default_reason = "NOT_LOADED"
+
+
+class Loading(ServerError):
+    """The version is being loaded and will serve soon; what needs loading is loaded because of the call.
+
+    Attributes:
+        retry_after_s: Seconds after which another try has a chance.
+    """
+
+    default_reason = "LOADING"
+
+    def __init__(self, message: str, *, retry_after_s: float = 1.0, reason: str = "", field: str = "") -> None:
+        super().__init__(message, reason=reason, field=field)
+        self.retry_after_s = retry_after_s
 
 
 class Refused(ServerError):

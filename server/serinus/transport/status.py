@@ -15,6 +15,7 @@ CODES: dict[type[errors.ServerError], grpc.StatusCode] = {
     errors.NotFound: grpc.StatusCode.NOT_FOUND,
     errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
     errors.NotLoaded: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.Loading: grpc.StatusCode.UNAVAILABLE,
     errors.Refused: grpc.StatusCode.FAILED_PRECONDITION,
     errors.Conflict: grpc.StatusCode.ABORTED,
     errors.ModelRejected: grpc.StatusCode.FAILED_PRECONDITION,
@@ -83,7 +84,7 @@ class WireStatus:
 def status_of(error: errors.ServerError) -> WireStatus:
     """How `error` looks to the caller."""
     retry_after_ms: int | None = None
-    if isinstance(error, errors.Overloaded | errors.StoreUnavailable):
+    if isinstance(error, errors.Overloaded | errors.Loading | errors.StoreUnavailable):
         retry_after_ms = max(1, round(error.retry_after_s * 1000))
     facts = {"current_revision": str(error.current_revision)} if isinstance(error, errors.Conflict) else {}
     return WireStatus(
