@@ -21,6 +21,7 @@ from serinus_client.options import (
     Transport,
 )
 from serinus_client.prediction import Prediction
+from serinus_client.registry import AsyncRegistry
 from serinus_client.retry import RetryPolicy
 from serinus_client.session import Session
 
@@ -45,6 +46,7 @@ class AsyncClient:
 
     Attributes:
         admin: The operator's calls.
+        registry: Models, their versions, and the names for them.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class AsyncClient:
         self._sleep = sleep
         self._session: Session | None = None
         self.admin = AsyncAdmin(self._here)
+        self.registry = AsyncRegistry(self._here)
 
     def __repr__(self) -> str:
         return f"<AsyncClient {self._settings.target} [{'closed' if self._session is None else 'open'}]>"

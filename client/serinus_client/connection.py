@@ -1,6 +1,8 @@
 """One gRPC channel: bytes in, bytes out, and every failure a `SerinusError`. Nothing else here speaks grpc.aio."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterable
 from typing import Any
 
 import grpc
@@ -42,10 +44,7 @@ class Connection:
         Raises:
             SerinusError: it ended without an answer.
         """
-        if timeout_s <= 0:
-            raise DeadlineExceeded("the time was up before the call was sent")
-        if self._is_closed:
-            raise client_closed()
+        self._check_open(timeout_s)
         callable_ = self._unary.get(method)
         if callable_ is None:
             # Without serializers messages pass as bytes, so that a broken one raises here and not inside grpc.
@@ -55,10 +54,7 @@ class Connection:
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
         except asyncio.CancelledError:
-            # Two cases look alike: 1. the caller was cancelled; 2. `close` cancelled the call, not the caller.
-            task = asyncio.current_task()
-            if self._is_closed and task is not None and not task.cancelling():
-                raise client_closed() from None
+            self._check_who_cancelled()
             raise
         return response
 
@@ -68,7 +64,71 @@ class Connection:
         rpc: Rpc = begin(metadata=self._metadata)
         return rpc
 
+    async def upload(self, method: str, messages: AsyncIterable[bytes], *, timeout_s: float) -> bytes:
+        """Send a stream of messages, each when there is room for it, and return the one answer.
+
+        Raises:
+            SerinusError: it ended without an answer. What `messages` raises ends the call and passes.
+        """
+        self._check_open(timeout_s)
+        begin: Any = self._channel.stream_unary(method)
+        call: Any = begin(timeout=timeout_s, metadata=self._metadata)
+        try:
+            await _send(call, messages)
+            response: bytes = await call
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from None
+        except asyncio.CancelledError:
+            self._check_who_cancelled()
+            raise
+        finally:
+            call.cancel()  # nothing, unless it is being left early
+        return response
+
+    async def download(self, method: str, request: bytes, *, timeout_s: float | None) -> AsyncGenerator[bytes, None]:
+        """Make one call and yield its answers as they come; None waits for them for ever.
+
+        Raises:
+            SerinusError: it ended before its end.
+        """
+        self._check_open(timeout_s)
+        begin: Any = self._channel.unary_stream(method)
+        call: Any = begin(request, timeout=timeout_s, metadata=self._metadata)
+        try:
+            async for message in call:
+                yield message
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from None
+        except asyncio.CancelledError:
+            self._check_who_cancelled()
+            raise
+        finally:
+            call.cancel()
+
+    def _check_open(self, timeout_s: float | None) -> None:
+        if timeout_s is not None and timeout_s <= 0:
+            raise DeadlineExceeded("the time was up before the call was sent")
+        if self._is_closed:
+            raise client_closed()
+
+    def _check_who_cancelled(self) -> None:
+        # Two cases look alike: 1. the caller was cancelled; 2. `close` cancelled the call, not the caller.
+        task = asyncio.current_task()
+        if self._is_closed and task is not None and not task.cancelling():
+            raise client_closed() from None
+
     async def close(self) -> None:
         """End all calls and the channel. Once is enough; twice is harmless."""
         self._is_closed = True
         await self._channel.close()
+
+
+async def _send(call: Any, messages: AsyncIterable[bytes]) -> None:
+    """Write everything, or as much as the server wants: it may answer before it has read all."""
+    async for message in messages:
+        try:
+            await call.write(message)
+        except (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError):
+            return  # the call is over; its own end says why, this error often does not
+    with contextlib.suppress(grpc.aio.InternalError):  # the same
+        await call.done_writing()

@@ -1,10 +1,12 @@
 """When a call may be tried again, and how long to wait before: a pure rule, a budget, and the wait itself.
 
-Predictions can be repeated, so a lost connection may be met by another try. A server that is overloaded is only tried
-again when it says when. The budget keeps tries from multiplying the load of a server that is in trouble.
+What only reads can be repeated, predictions too, so a lost connection may be met by another try. A server that is
+overloaded is only tried again when it says when. The budget keeps tries from multiplying the load of a server that is
+in trouble.
 """
 
 import dataclasses
+import enum
 import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -44,6 +46,17 @@ class RetryPolicy:
 
 
 NO_RETRIES = RetryPolicy(attempts=1)
+
+
+class Repeat(enum.Enum):
+    """Which failed tries of a call may be followed by another."""
+
+    LOST = enum.auto()
+    """Also those whose answer was lost: the call reads, or doing it twice is doing it once."""
+    REFUSED = enum.auto()
+    """Only those that the server refused and asked to come back with. A write whose answer was lost may have been done:
+    done again it could undo what somebody else wrote since, or look like a conflict with somebody else when it was this
+    caller's own success. Whether to repeat it is for a caller who can look."""
 
 
 def wait_before_retry(
@@ -122,12 +135,13 @@ class Retries:
         self._sleep = sleep
         self._budget = RetryBudget(policy, now=clock())
 
-    async def run(self, attempt: Callable[[], Awaitable[T]], *, deadline: float) -> T:
+    async def run(self, attempt: Callable[[], Awaitable[T]], *, deadline: float, repeat: Repeat = Repeat.LOST) -> T:
         """Make a call, as often as the rules allow, and return its answer.
 
         Args:
             attempt: One try.
             deadline: Time of `clock` after which there is no other.
+            repeat: Which failures may be followed by another.
 
         Raises:
             SerinusError: how the last try ended.
@@ -138,10 +152,12 @@ class Retries:
             try:
                 return await attempt()
             except (Overloaded, Unavailable) as error:
+                if repeat is Repeat.REFUSED and error.retry_after_s is None:
+                    raise
                 failures += 1
-                await self._wait(error, failures=failures, deadline=deadline)
+                await self.wait(error, failures=failures, deadline=deadline)
 
-    async def _wait(self, error: SerinusError, *, failures: int, deadline: float) -> None:
+    async def wait(self, error: SerinusError, *, failures: int, deadline: float) -> None:
         """Wait until the next try is due, or raise `error` if there will be none."""
         now = self._clock()
         wait_s = wait_before_retry(self._policy, error, failures=failures, remaining_s=deadline - now, rng=self._rng)

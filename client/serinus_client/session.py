@@ -1,10 +1,11 @@
 """Everything that a client owns while it is open, bound to one event loop; `AsyncClient` is its face."""
 
 import asyncio
+import contextlib
 import functools
 import math
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -14,16 +15,17 @@ from serinus_client.background import Background
 from serinus_client.catalog import Catalog
 from serinus_client.connection import Connection
 from serinus_client.encoder import Encoder
-from serinus_client.errors import InvalidInput, ServerFault, client_closed
+from serinus_client.errors import InvalidInput, SerinusError, ServerFault, client_closed
 from serinus_client.frames import Frames
 from serinus_client.model_info import ModelInfo
 from serinus_client.options import LONGEST_TIMEOUT_S, Settings, Transport
-from serinus_client.retry import Retries
+from serinus_client.retry import Repeat, Retries
 
 _PREDICT = "/serinus.v1.PredictService/Predict"
 _GET_MODEL_INFO = "/serinus.v1.PredictService/GetModelInfo"
 
 M = TypeVar("M", bound=Message)
+T = TypeVar("T")
 
 
 class Session:
@@ -116,9 +118,50 @@ class Session:
         Raises:
             SerinusError: it ended without an answer.
         """
+        attempt = functools.partial(self._unary, method, request, answer)
+        return await self.repeated(attempt, timeout_s=timeout_s, repeat=Repeat.LOST)
+
+    async def tell(self, method: str, request: Message, answer: type[M], *, timeout_s: float | None) -> M:
+        """Make a unary call that writes, and so is repeated only where the server says that it did nothing.
+
+        Raises:
+            SerinusError: it ended without an answer; unless the server said no, it may have been done.
+        """
+        attempt = functools.partial(self._unary, method, request, answer)
+        return await self.repeated(attempt, timeout_s=timeout_s, repeat=Repeat.REFUSED)
+
+    async def repeated(self, attempt: Callable[[float], Awaitable[T]], *, timeout_s: float | None, repeat: Repeat) -> T:
+        """Run `attempt`, which gets its deadline in the loop's time, as often as the rules of retries allow."""
         deadline = self._deadline(timeout_s)
-        attempt = functools.partial(self._unary, method, request, answer, deadline)
-        return await self._retries.run(attempt, deadline=deadline)
+        return await self._retries.run(functools.partial(attempt, deadline), deadline=deadline, repeat=repeat)
+
+    async def upload(self, method: str, requests: AsyncIterable[Message], answer: type[M], deadline: float) -> M:
+        """Stream `requests` and return the one answer; one try.
+
+        Raises:
+            SerinusError: it ended without an answer. What `requests` raises passes.
+        """
+        messages = (request.SerializeToString() async for request in requests)
+        async with contextlib.aclosing(messages):
+            raw = await self._connection.upload(method, messages, timeout_s=deadline - self.loop.time())
+        return _parsed(answer, raw)
+
+    async def download(
+        self, method: str, request: Message, answer: type[M], *, timeout_s: float | None
+    ) -> AsyncGenerator[M, None]:
+        """Make one call and yield its answers as they come; one try, and None waits for ever.
+
+        Raises:
+            SerinusError: it ended before its end.
+        """
+        answers = self._connection.download(method, request.SerializeToString(), timeout_s=timeout_s)
+        async with contextlib.aclosing(answers):
+            async for raw in answers:
+                yield _parsed(answer, raw)
+
+    async def wait_before_retry(self, error: SerinusError, *, failures: int) -> None:
+        """Wait until what has failed so many times in a row may be tried again, or raise `error` if it may not."""
+        await self._retries.wait(error, failures=failures, deadline=math.inf)
 
     async def close(self) -> None:
         """End every open call with Unavailable, those before a retry included, then every task, then the channel."""
@@ -152,13 +195,17 @@ class Session:
     async def _unary(self, method: str, request: Message, answer: type[M], deadline: float) -> M:
         timeout_s = deadline - self.loop.time()
         raw = await self._connection.unary(method, request.SerializeToString(), timeout_s=timeout_s)
-        try:
-            return answer.FromString(raw)
-        except DecodeError as error:
-            raise ServerFault("the server sent an answer that cannot be read", reason="MALFORMED_RESPONSE") from error
+        return _parsed(answer, raw)
 
     def _deadline(self, timeout_s: float | None) -> float:
         chosen_s = self._settings.timeout_s if timeout_s is None else timeout_s
         if math.isnan(chosen_s):
             raise ValueError(f"timeout_s: expected a number of seconds, got {chosen_s}")
         return self.loop.time() + min(chosen_s, LONGEST_TIMEOUT_S)
+
+
+def _parsed(answer: type[M], raw: bytes) -> M:
+    try:
+        return answer.FromString(raw)
+    except DecodeError as error:
+        raise ServerFault("the server sent an answer that cannot be read", reason="MALFORMED_RESPONSE") from error

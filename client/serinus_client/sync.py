@@ -16,6 +16,7 @@ from serinus_client.errors import client_closed
 from serinus_client.model_info import ModelInfo
 from serinus_client.options import DEFAULT_TARGET, DEFAULT_TIMEOUT_S, FrameLimits, Tls, Transport
 from serinus_client.prediction import Prediction
+from serinus_client.registry_sync import Registry
 from serinus_client.retry import RetryPolicy
 
 T = TypeVar("T")
@@ -29,6 +30,7 @@ class Client:
 
     Attributes:
         admin: The operator's calls.
+        registry: Models, their versions, and the names for them.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Client:
         )
         self._thread: LoopThread | None = None
         self.admin = Admin(self._run, self._client.admin)
+        self.registry = Registry(self._run, self._client.registry)
 
     def __repr__(self) -> str:
         return f"<Client of {self._client!r}>"

@@ -16,8 +16,8 @@ from serinus_client import (
     InvalidInput,
     ModelInfo,
     NotFound,
-    NotLoaded,
     Overloaded,
+    Refused,
     RetryPolicy,
     ServerFault,
     TensorInfo,
@@ -167,7 +167,7 @@ async def test_wrong_inputs_do_not_ask_the_server_again_and_again(server):
     ("code", "kind"),
     [
         (grpc.StatusCode.NOT_FOUND, NotFound),
-        (grpc.StatusCode.FAILED_PRECONDITION, NotLoaded),
+        (grpc.StatusCode.FAILED_PRECONDITION, Refused),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, Overloaded),
         (grpc.StatusCode.DEADLINE_EXCEEDED, DeadlineExceeded),
         (grpc.StatusCode.INTERNAL, ServerFault),
