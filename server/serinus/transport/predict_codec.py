@@ -1,5 +1,7 @@
 """Reads and writes the messages of serinus.v1.PredictService."""
 
+from collections.abc import Sequence
+
 from serinus.core.dtypes import DType
 from serinus.core.errors import InvalidInput
 from serinus.core.predictor import Request, Response, Tensor
@@ -44,7 +46,7 @@ class PredictDecoder:
         if routing_key:
             check_text("routing_key", routing_key)
         return Request(
-            inputs=self._inputs(wire),
+            inputs=decode_tensors(wire.inputs, max_inputs=self._max_inputs),
             deadline=self._budgets.deadline(now, remaining_s, wire.timeout_us),
             arrived=now,
             model=wire.model,
@@ -56,25 +58,29 @@ class PredictDecoder:
             size_bytes=size_bytes,
         )
 
-    def _inputs(self, wire: pb.PredictRequest) -> dict[str, Tensor]:
-        if len(wire.inputs) > self._max_inputs:
+
+def decode_tensors(wire: Sequence[pb.Tensor], *, max_inputs: int) -> dict[str, Tensor]:
+    """Inputs by name, as views of what was received.
+
+    Raises:
+        InvalidInput: too many, a name twice, a type that there is not, bytes that are not what the shape says.
+    """
+    if len(wire) > max_inputs:
+        raise InvalidInput(f"expected at most {max_inputs} inputs, got {len(wire)}", reason="TOO_MANY_INPUTS")
+    tensors: dict[str, Tensor] = {}
+    for tensor in wire:
+        name = tensor.name
+        dtype = FROM_WIRE.get(tensor.dtype)
+        if dtype is None:
             raise InvalidInput(
-                f"expected at most {self._max_inputs} inputs, got {len(wire.inputs)}", reason="TOO_MANY_INPUTS"
+                f"input {name!r}: expected a dtype of {', '.join(TO_WIRE)}, got number {tensor.dtype}",
+                reason="UNKNOWN_DTYPE",
+                field=name,
             )
-        tensors: dict[str, Tensor] = {}
-        for tensor in wire.inputs:
-            name = tensor.name
-            dtype = FROM_WIRE.get(tensor.dtype)
-            if dtype is None:
-                raise InvalidInput(
-                    f"input {name!r}: expected a dtype of {', '.join(TO_WIRE)}, got number {tensor.dtype}",
-                    reason="UNKNOWN_DTYPE",
-                    field=name,
-                )
-            if name in tensors:
-                raise InvalidInput(f"input {name!r}: expected once, got it again", reason="DUPLICATE_INPUT", field=name)
-            tensors[name] = tensor_from_raw(name, dtype, tuple(tensor.shape), tensor.data)
-        return tensors
+        if name in tensors:
+            raise InvalidInput(f"input {name!r}: expected once, got it again", reason="DUPLICATE_INPUT", field=name)
+        tensors[name] = tensor_from_raw(name, dtype, tuple(tensor.shape), tensor.data)
+    return tensors
 
 
 def tensor_info(spec: TensorSpec) -> pb.TensorInfo:

@@ -1,0 +1,205 @@
+"""What callers of the registry may say: messages into values, each text and number within its bounds."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from serinus.core.artifact import ArtifactFile, check_artifact_path, check_sha256
+from serinus.core.errors import InvalidInput
+from serinus.core.selector import check_alias
+from serinus.core.version import Version, check_model_name
+from serinus.registry.records import MetricBound, VersionFilter
+from serinus.transport.registry_ports import UploadHeader
+from serinus.transport.wire_limits import check_text
+from serinus_api.v1 import registry_pb2 as pb
+
+DEFAULT_PAGE = 100
+LARGEST_PAGE = 1000
+MOST_FILES = 1000
+_LONGEST_TOKEN_BYTES = 1024
+_LONGEST_TAG_BYTES = 4 * 512  # a line of facts, in UTF-8
+_LONGEST_NOTES = 65_536  # characters, as long as a text of facts
+_MOST_ALIASES = 64
+_LONGEST_FILE_BYTES = 1 << 40  # no disk has room for a mistake in the unit
+_CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+class _Names(Protocol):
+    """A message that means a version of a model."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def selector(self) -> str: ...
+
+
+def named(asked: _Names) -> tuple[str, str]:
+    """Model and selector of a message; what the selector means is the registry's to say.
+
+    Raises:
+        InvalidInput: nothing can have such a name.
+    """
+    check_text("selector", asked.selector, field="selector")
+    return check_model_name(asked.model), asked.selector
+
+
+def expected_of(
+    asked: pb.SetAliasRequest
+    | pb.SetTagsRequest
+    | pb.SetCardNotesRequest
+    | pb.ArchiveVersionRequest
+    | pb.DeleteVersionRequest
+    | pb.RegisterModelHeader,
+) -> int | None:
+    """The revision that the model must have, or None for any."""
+    return asked.expected_revision if asked.HasField("expected_revision") else None
+
+
+def page_of(page_size: int, page_token: str) -> tuple[int, str]:
+    """How many entries of a list, and from where.
+
+    Raises:
+        InvalidInput: the page is too large, or no list gives such a token.
+    """
+    check_text("page_token", page_token, longest_bytes=_LONGEST_TOKEN_BYTES, field="page_token")
+    if page_size > LARGEST_PAGE:
+        raise InvalidInput(
+            f"page_size: expected at most {LARGEST_PAGE}, got {page_size}", reason="PAGE_TOO_LARGE", field="page_size"
+        )
+    return page_size or DEFAULT_PAGE, page_token
+
+
+def filter_of(asked: pb.ListVersionsRequest) -> VersionFilter:
+    """Which versions are wanted.
+
+    Raises:
+        InvalidInput: a text or number that no version can be compared with.
+    """
+    check_text("range", asked.range, field="range")
+    check_text("framework", asked.framework, longest_bytes=_LONGEST_TAG_BYTES, field="framework")
+    return VersionFilter(
+        range=asked.range,
+        tags=tags_of("tags", asked.tags),
+        framework=asked.framework,
+        metrics=tuple(_metric_bound(each) for each in asked.metrics),
+        has_archived=asked.include_archived,
+    )
+
+
+def _metric_bound(asked: pb.MetricBound) -> MetricBound:
+    check_text("metrics", asked.name, field="metrics")
+    if not asked.name:
+        raise InvalidInput("metrics: expected the name of a metric, got none", reason="MISSING_NAME", field="metrics")
+    return MetricBound(
+        asked.name,
+        finite("metrics", asked.at_least) if asked.HasField("at_least") else None,
+        finite("metrics", asked.at_most) if asked.HasField("at_most") else None,
+    )
+
+
+def finite(field: str, number: float) -> float:
+    """`number`, if something can be compared with it.
+
+    Raises:
+        InvalidInput: it is NaN or an infinity.
+    """
+    if not math.isfinite(number):
+        raise InvalidInput(f"{field}: expected a finite number, got {number}", reason="NOT_FINITE", field=field)
+    return number
+
+
+def tags_of(field: str, tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags with their texts.
+
+    Raises:
+        InvalidInput: a name or a text is too long or holds control characters.
+    """
+    for name, text in tags.items():
+        check_text(f"{field}: name", name, field=field)
+        check_text(f"{field}: {name[:64]!r}", text, longest_bytes=_LONGEST_TAG_BYTES, field=field)
+    return dict(tags)
+
+
+def tag_names(field: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Names of tags.
+
+    Raises:
+        InvalidInput: one is too long or holds control characters.
+    """
+    found = tuple(names)
+    for name in found:
+        check_text(f"{field}: name", name, field=field)
+    return found
+
+
+def notes_of(markdown: str) -> str:
+    """A section of a card.
+
+    Raises:
+        InvalidInput: it is too long, or holds control characters other than ends of lines and tabs.
+    """
+    if len(markdown) > _LONGEST_NOTES:
+        raise InvalidInput(
+            f"markdown: expected at most {_LONGEST_NOTES} characters, got {len(markdown)}",
+            reason="TEXT_TOO_LONG",
+            field="markdown",
+        )
+    if _CONTROL_BUT_LINES.search(markdown):
+        raise InvalidInput(
+            "markdown: expected no control characters but ends of lines and tabs",
+            reason="CONTROL_CHARACTER",
+            field="markdown",
+        )
+    return markdown
+
+
+def header_of(asked: pb.RegisterModelHeader, actor: str) -> UploadHeader:
+    """What a caller says before it sends the bytes of a version; `actor` is who it is.
+
+    Raises:
+        InvalidInput: a name, hash, path or size that cannot be meant, no files or too many, a path twice.
+    """
+    Version.parse(asked.version)
+    if not 1 <= len(asked.files) <= MOST_FILES:
+        raise InvalidInput(
+            f"files: expected 1 to {MOST_FILES} files, got {len(asked.files)}", reason="WRONG_FILES", field="files"
+        )
+    files = tuple(_file(each) for each in asked.files)
+    paths = {each.path for each in files}
+    if len(paths) < len(files):
+        raise InvalidInput("files: expected each path once", reason="DUPLICATE_PATH", field="files")
+    for field, wanted in (("main", [asked.main] if asked.main else []), ("goldens", asked.goldens)):
+        for path in wanted:
+            if path not in paths:
+                raise InvalidInput(
+                    f"{field}: expected a path among the files, got {path[:80]!r}", reason="UNKNOWN_PATH", field=field
+                )
+    if len(asked.aliases) > _MOST_ALIASES:
+        raise InvalidInput(
+            f"aliases: expected at most {_MOST_ALIASES}, got {len(asked.aliases)}",
+            reason="TOO_MANY_ENTRIES",
+            field="aliases",
+        )
+    return UploadHeader(
+        model=check_model_name(asked.model),
+        version=asked.version,
+        files=files,
+        main=asked.main,
+        facts_yaml=asked.facts_yaml,
+        goldens=tuple(asked.goldens),
+        is_forced=asked.force_version,
+        aliases=tuple(check_alias(alias) for alias in asked.aliases),
+        expected_revision=expected_of(asked),
+        actor=actor,
+    )
+
+
+def _file(asked: pb.ArtifactFile) -> ArtifactFile:
+    if asked.size_bytes > _LONGEST_FILE_BYTES:
+        raise InvalidInput(
+            f"files: expected at most {_LONGEST_FILE_BYTES} bytes of one file, got {asked.size_bytes}",
+            reason="FILE_TOO_LARGE",
+            field="files",
+        )
+    return ArtifactFile(check_artifact_path(asked.path), check_sha256(asked.sha256), asked.size_bytes)
