@@ -19,7 +19,7 @@ LONGEST_FACTS_BYTES = 1 << 20  # megabytes of metadata are somebody's mistake
 
 _HASH = re.compile(r"md5:[0-9a-f]{32}(\.dir)?|sha256:[0-9a-f]{64}", re.ASCII)
 _TAG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}", re.ASCII)
-_LINE_ENDS = "\x7f\x85\u2028\u2029"
+_RARE_LINE_ENDS = "\x85\u2028\u2029"
 _MOST_PROBLEMS = 32  # the rest of a document with more is best read again once these are mended
 
 
@@ -47,7 +47,7 @@ def _tag_name(text: str) -> str:
 
 
 def _line(text: str) -> str:
-    if any(character < " " or character in _LINE_ENDS for character in text):
+    if any(character < " " or character == "\x7f" or character in _RARE_LINE_ENDS for character in text):
         raise ValueError(f"expected one line without control characters, got {text[:80]!r}")
     return text
 
@@ -159,7 +159,7 @@ class VersionFacts(Section):
 def parse_version_facts(text: str) -> VersionFacts:
     """Read the YAML of one version; "" stands for nothing said, as does a key without a value.
 
-    Texts are taken as written: `code_revision: 0123456` keeps its zero. A large document takes a second, so: in a thread.
+    Texts are taken as written: `code_revision: 0123456` keeps its zero. A large document takes a second: in a thread.
 
     Raises:
         ConfigError: it is no YAML, or says what cannot be meant; all such things at once.
@@ -178,7 +178,22 @@ def parse_version_facts(text: str) -> VersionFacts:
 def dump_version_facts(facts: VersionFacts) -> str:
     """The YAML that `parse_version_facts` reads as `facts`; what has its default value is left out."""
     said = facts.model_dump(mode="json", exclude_defaults=True)
-    return yaml.safe_dump(said, sort_keys=False, allow_unicode=True, width=120) if said else ""
+    return yaml.dump(said, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120) if said else ""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of several lines as such, and nothing by reference."""
+
+    def ignore_aliases(self, _data: object) -> bool:
+        return True
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        # Rarer line ends would be written as ordinary ones, if they were not written as escapes.
+        style = '"' if any(end in text for end in _RARE_LINE_ENDS) else "|" if "\n" in text else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
 
 
 def _said(value: object) -> object:

@@ -13,9 +13,12 @@ LATEST: Final = "latest"
 STABLE: Final = "stable"
 """What a call reaches that names no version, where this alias is set."""
 
-_RANGE = re.compile(
-    r"(\^|~|>=|<=|>|<|=)?(0|[1-9]\d{0,8})(?:\.(0|[1-9]\d{0,8}|x|\*))?(?:\.(0|[1-9]\d{0,8}|x|\*))?", re.ASCII
-)
+_PART = r"(0|[1-9]\d{0,8})"
+# Numbers, and behind them `x` for what is left open: 1.2.x, and not 1.x.2.
+_RANGE = re.compile(rf"(\^|~|>=|<=|>|<|=)?{_PART}(?:\.{_PART}(?:\.{_PART})?)?(?:\.[x*]){{0,2}}", re.ASCII)
+_MOST_PARTS = 8  # nobody means more comparisons at once
+_NUMBER = re.compile(r"[1-9]\d{0,8}", re.ASCII)
+_DIGITS = re.compile(r"\d+", re.ASCII)
 _ALIAS = re.compile(r"[a-z][a-z0-9_-]{0,63}", re.ASCII)
 
 
@@ -56,8 +59,8 @@ class VersionRange:
         Raises:
             InvalidInput: the text is no range.
         """
-        parts = text.split()
-        if not parts:
+        parts = text.split(maxsplit=_MOST_PARTS)
+        if not 0 < len(parts) <= _MOST_PARTS:
             raise _no_range(text)
         lowest, end = Version(0), None
         for part in parts:
@@ -75,7 +78,9 @@ def _bounds(part: str, text: str) -> tuple[Version, Version | None]:
     if (match := _RANGE.fullmatch(part)) is None:
         raise _no_range(text)
     sign, *fields = match.groups()
-    numbers = [int(field) for field in fields if field is not None and field not in {"x", "*"}]
+    numbers = [int(field) for field in fields if field is not None]
+    if part.count(".") > 2:  # noqa: PLR2004 - a version has two dots
+        raise _no_range(text)
     low = Version(*numbers, *([0] * (3 - len(numbers))))
     given = len(numbers)
     # What stands right behind everything that the numbers given cover: 1.2 covers 1.2.0 to 1.2.x.
@@ -124,7 +129,7 @@ def resolve(
         return there.get(aliased.number)
     if _ALIAS.fullmatch(selector):
         return None
-    if selector.isascii() and selector.isdigit():
-        return there.get(int(selector)) if len(selector) <= 9 else None  # noqa: PLR2004 - as long as a number can be
+    if _DIGITS.fullmatch(selector):  # a number and never a range: "1" is not 1.x
+        return there.get(int(selector)) if _NUMBER.fullmatch(selector) else None
     wanted = VersionRange.parse(selector)
     return max((each for each in there.values() if each.version in wanted), key=lambda each: each.version, default=None)
