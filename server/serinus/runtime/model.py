@@ -13,13 +13,15 @@ from serinus.core.signature import Signature
 from serinus.core.version import ModelVersion
 from serinus.runtime.costs import CostModel
 from serinus.runtime.finite import nonfinite_rows
+from serinus.runtime.goldens import GoldenRun, run_goldens
 from serinus.runtime.invocation import choose_invocation
+from serinus.runtime.memory import is_out_of_memory
 from serinus.runtime.model_file import read_model_file
 from serinus.runtime.options import SessionOptions
 from serinus.runtime.pool import ComputePool
 from serinus.runtime.session import Session, open_session
 from serinus.runtime.signatures import declared_batch_axes, inferred_batch_axes, read_spec, with_batch_axes
-from serinus.runtime.sources import ModelSource, open_source
+from serinus.runtime.sources import ModelSource, SourceFiles, open_source
 from serinus.runtime.synthetic import has_open_lengths
 from serinus.runtime.warmup import WarmUp, warm_up
 
@@ -36,16 +38,20 @@ def load_model(identity: ModelVersion, source: ModelSource, options: SessionOpti
         pool: Runs what is not quick.
 
     Raises:
-        ModelRejected: the model cannot be served; the message names no folder.
+        ModelRejected: the model cannot be served, or answers a golden request wrongly; the message names no folder.
         DataLost: a file is not what was registered.
     """
+    files = open_source(source)
     try:
         model = _open(identity, source, options, pool)
     except UnicodeDecodeError as error:
-        raise ModelRejected(
-            f"the model file {open_source(source).main_name!r} holds names that are not UTF-8 text"
-        ) from error
-    model.warm_up()
+        raise ModelRejected(f"the model file {files.main_name!r} holds names that are not UTF-8 text") from error
+    try:
+        model.warm_up()
+        model.run_goldens(files)
+    except BaseException:
+        model.close()
+        raise
     return model
 
 
@@ -81,6 +87,7 @@ class OnnxModel:
         signature: What the model takes and gives; without batch axes if rows were seen to disturb each other.
         cost: What its runs cost, learned from all of them.
         notes: What the operator should know, a sentence each, such as why requests are not joined.
+        goldens: How its golden requests went; all of them passed.
     """
 
     def __init__(
@@ -97,6 +104,7 @@ class OnnxModel:
         self.identity = identity
         self.cost = CostModel()
         self.notes = notes
+        self.goldens: tuple[GoldenRun, ...] = ()
         self._session: Session | None = session
         self._options = options
         self._pool = pool
@@ -154,6 +162,8 @@ class OnnxModel:
         except Exception as error:  # onnxruntime's exceptions share no base class, and their text holds paths
             if not rows and (empty := self._empty(names)) is not None:
                 return Response(empty, self.identity, batch_rows=0)
+            if is_out_of_memory(error):
+                raise ModelFailed("the model ran out of memory while it ran", reason="OUT_OF_MEMORY") from error
             raise ModelFailed("the model failed while it ran") from error
         seconds = time.perf_counter() - started
         if len(values) != len(names):
@@ -192,11 +202,10 @@ class OnnxModel:
         """Run invented inputs until costs are known, and stop joining requests if rows disturb each other.
 
         Blocks for about `SessionOptions.warm_up_s`. A model that fails on invented inputs is served all the same.
+
+        Raises:
+            ModelRejected: TOO_MUCH_MEMORY, because a run took more than there was.
         """
-
-        def run(inputs: Tensors, rows: int) -> Tensors:
-            return self.run(Request(inputs, deadline=0.0, rows=rows)).outputs
-
         samples = self._options.samples
         learned = self.cost
         if has_open_lengths(self.signature, samples):
@@ -204,7 +213,7 @@ class OnnxModel:
             self.cost = CostModel()
         report = warm_up(
             self.signature,
-            run,
+            self._run_once,
             time.perf_counter,
             samples=samples,
             max_rows=max_rows,
@@ -216,6 +225,30 @@ class OnnxModel:
         if report.unjoinable:
             self._adopt(with_batch_axes(self.signature, {}))
         return report
+
+    def run_goldens(self, files: SourceFiles) -> None:
+        """Make the golden requests of the options and keep how they went. Blocks.
+
+        Raises:
+            ModelRejected: an answer is not the expected one, or a golden request cannot be used.
+            DataLost: a file is not what was registered.
+        """
+        learned = self.cost
+        self.cost = CostModel()  # one call says little about others of other lengths
+        options = self._options
+        self.goldens = run_goldens(options.goldens, files, self.signature, self._run_once, options.tolerance)
+        self.cost = learned
+
+    def _run_once(self, inputs: Tensors, rows: int) -> Tensors:
+        try:
+            return self.run(Request(inputs, deadline=0.0, rows=rows)).outputs
+        except ModelFailed as error:
+            if error.reason == "OUT_OF_MEMORY":
+                # Serving it would take memory from all others for calls that fail in the end.
+                raise ModelRejected(
+                    f"a run of {rows} rows takes more memory than there is", reason="TOO_MUCH_MEMORY"
+                ) from error
+            raise
 
     def close(self) -> None:
         """Let the session go; its memory is free when the last run is over. Nothing may be asked of the model then."""

@@ -6,9 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 import onnx
 
 from serinus.core.errors import ModelRejected
+from serinus.runtime.carving import WHOLE_FILE, carve
 from serinus.runtime.external_data import embed_external_data, map_external_data
 from serinus.runtime.plain_files import Buffer
 from serinus.runtime.sources import ModelSource, open_source
+
+MOST_NODES = 200_000  # of large language models; each costs parsing, during which nothing else of the process runs
 
 _STANDARD_DOMAINS = frozenset(
     {
@@ -33,8 +36,9 @@ class ModelFile:
 
     Attributes:
         name: The file's name, without its folder.
-        content: The very bytes that were checked; external data of inner tensors is embedded.
-        external_data: Contents of the files that hold weights, by location as the model writes it.
+        content: The very bytes that were checked, as an ONNX file without its large weights; external data of inner
+            tensors is embedded.
+        external_data: Where those weights are: contents by location, as `content` writes it.
         ir_version: The file format's version.
         opsets: Operator set version by domain.
         without_rank: Inputs and outputs whose number of axes the file does not say.
@@ -62,16 +66,24 @@ def read_model_file(source: ModelSource) -> ModelFile:
     content = files.main()
     if not content:
         raise ModelRejected(f"the model file {name!r} is empty")
-    model = _parse(content, name)
-    _check_domains(model, name)
+    carved = carve(content)
+    model = _parse(carved.content, len(content), name)
+    _check_nodes(model, name)
+    apart = [tensor for tensor in model.graph.initializer if _lies_in_whole_file(tensor)]
+    if len(apart) != carved.count:
+        raise ModelRejected(
+            "the location of the model's external data is one that no file can have", reason="EXTERNAL_DATA_FORBIDDEN"
+        )
     inner = list(_inner_tensors(model))
-    external_data = map_external_data(files, (*model.graph.initializer, *inner))
+    outer = (tensor for tensor in model.graph.initializer if not _lies_in_whole_file(tensor))
+    external_data = dict(map_external_data(files, (*outer, *inner)))
     # What onnxruntime does not take from memory it would look for in the folder where the server was started.
-    if embed_external_data(inner, external_data):
-        content = _serialize(model, name)
+    graph = _serialize(model, name) if embed_external_data(inner, external_data) else carved.content
+    if apart:
+        external_data[WHOLE_FILE] = content
     return ModelFile(
         name=name,
-        content=content,
+        content=graph,
         external_data=external_data,
         ir_version=model.ir_version,
         opsets={"" if opset.domain == "ai.onnx" else opset.domain: opset.version for opset in model.opset_import},
@@ -84,12 +96,12 @@ def read_model_file(source: ModelSource) -> ModelFile:
     )
 
 
-def _parse(content: bytes, name: str) -> onnx.ModelProto:
+def _parse(content: bytes, size_bytes: int, name: str) -> onnx.ModelProto:
     try:
         model = onnx.ModelProto.FromString(content)
     except Exception as error:  # protobuf's own class is not this package's to import
         raise ModelRejected(
-            f"the model file {name!r} of {len(content)} bytes is not an ONNX model, or is damaged"
+            f"the model file {name!r} of {size_bytes} bytes is not an ONNX model, or is damaged"
         ) from error
     if model.ir_version < 1 or not model.HasField("graph") or not model.graph.output:
         raise ModelRejected(f"the model file {name!r} holds no ONNX graph with an output")
@@ -103,16 +115,24 @@ def _serialize(model: onnx.ModelProto, name: str) -> bytes:
         raise ModelRejected(f"the model file {name!r} and the weights of its inner graphs exceed 2 GiB") from error
 
 
-def _check_domains(model: onnx.ModelProto, name: str) -> None:
-    """No code but onnxruntime's own: operators of other domains would need a library."""
+def _check_nodes(model: onnx.ModelProto, name: str) -> None:
+    """Not too many, and no code but onnxruntime's own: operators of other domains would need a library."""
     known = _STANDARD_DOMAINS | {function.domain for function in model.functions}
-    for node in _nodes(model):
+    for count, node in enumerate(_nodes(model), 1):
+        if count > MOST_NODES:
+            raise ModelRejected(
+                f"the model file {name!r} has too many nodes: expected at most {MOST_NODES}", reason="TOO_MANY_NODES"
+            )
         if node.domain not in known:
             raise ModelRejected(
                 f"the model file {name!r} uses the operator {node.op_type[:64]!r} of the unknown domain"
                 f" {node.domain[:64]!r}; custom operators are not loaded",
                 reason="UNKNOWN_OPERATOR",
             )
+
+
+def _lies_in_whole_file(tensor: onnx.TensorProto) -> bool:
+    return any(entry.key == "location" and entry.value == WHOLE_FILE for entry in tensor.external_data)
 
 
 def _graphs(model: onnx.ModelProto) -> Iterator[onnx.GraphProto]:

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 
+from serinus.config.models import Tolerance
 from serinus.core.predictor import Tensors
 
 
@@ -18,6 +19,8 @@ class SessionOptions:
             Empty: read from the model.
         samples: Example of an input by name, batch axis included, for the warm-up; what is not given is invented.
         warm_up_s: Seconds after which the warm-up starts no further run.
+        goldens: Files of golden requests, by their path beside the model; answered rightly before the model is loaded.
+        tolerance: How far their answers may be from the expected ones.
     """
 
     providers: tuple[str, ...] = ("cpu",)
@@ -28,3 +31,5 @@ class SessionOptions:
     batch_axes: Mapping[str, int] = dataclasses.field(default_factory=dict)
     samples: Tensors = dataclasses.field(default_factory=dict)
     warm_up_s: float = 1.0
+    goldens: tuple[str, ...] = ()
+    tolerance: Tolerance = dataclasses.field(default_factory=Tolerance)

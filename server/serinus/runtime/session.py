@@ -8,6 +8,7 @@ import onnx
 import onnxruntime  # type: ignore[import-untyped]  # it ships no types
 
 from serinus.core.errors import ModelRejected, ServerError
+from serinus.runtime.memory import is_out_of_memory
 from serinus.runtime.model_file import ModelFile
 from serinus.runtime.options import SessionOptions
 from serinus.runtime.providers import check_granted, resolve_providers
@@ -60,6 +61,10 @@ def open_session(file: ModelFile, options: SessionOptions) -> Session:
     except ServerError:
         raise
     except Exception as error:  # its exceptions share no base class
+        if is_out_of_memory(error):
+            raise ModelRejected(
+                f"the model file {file.name!r} takes more memory than there is", reason="TOO_MUCH_MEMORY"
+            ) from error
         raise ModelRejected(
             f"onnxruntime {onnxruntime.__version__} refuses the model file {file.name!r}: {_why(error)}"
         ) from error
