@@ -10,7 +10,7 @@ from typing import Protocol
 from serinus.core.artifact import ArtifactFile
 from serinus.core.version import ModelVersion
 from serinus.registry.audit import Verification
-from serinus.registry.records import AuditEntry, ModelRecord, Page, VersionFilter, VersionRecord
+from serinus.registry.records import AuditEntry, ModelRecord, Page, Registered, VersionFilter, VersionRecord
 from serinus.transport.quantize_values import QuantizeOrder, QuantizeStep
 
 
@@ -53,7 +53,7 @@ class Audit(Protocol):
 
 
 class Writes(Protocol):
-    """Changes of what is registered. Each gives the model as it is since.
+    """Changes of what is registered. Each gives what it has changed, as it is since.
 
     Each raises Conflict if the model's revision is not `expected_revision`; None expects nothing.
     """
@@ -129,25 +129,10 @@ class UploadHeader:
     actor: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Uploaded:
-    """How a registration ended.
-
-    Attributes:
-        version: As it is registered.
-        model: Its model, as it is since.
-        is_new: False if the same bytes and facts were registered under this version before.
-    """
-
-    version: VersionRecord
-    model: ModelRecord
-    is_new: bool
-
-
 class Uploads(Protocol):
     """Registers versions."""
 
-    async def register(self, header: UploadHeader, chunks: AsyncIterator[bytes]) -> Uploaded:
+    async def register(self, header: UploadHeader, chunks: AsyncIterator[bytes]) -> Registered:
         """Register a version from its files' bytes, end to end, without the files that are stored already.
 
         It takes `chunks` to its end before it registers anything. Whatever is raised, by it or by `chunks`, nothing of

@@ -14,10 +14,7 @@ from serinus.transport.registry_ports import UploadHeader
 from serinus.transport.wire_limits import check_text
 from serinus_api.v1 import registry_pb2 as pb
 
-DEFAULT_PAGE = 100
-LARGEST_PAGE = 1000
 MOST_FILES = 1000
-_LONGEST_TOKEN_BYTES = 1024
 _LONGEST_TAG_BYTES = 4 * 512  # a line of facts, in UTF-8
 _LONGEST_NOTES = 65_536  # characters, as long as a text of facts
 _MOST_ALIASES = 64
@@ -54,20 +51,6 @@ def expected_of(
 ) -> int | None:
     """The revision that the model must have, or None for any."""
     return asked.expected_revision if asked.HasField("expected_revision") else None
-
-
-def page_of(page_size: int, page_token: str) -> tuple[int, str]:
-    """How many entries of a list, and from where.
-
-    Raises:
-        InvalidInput: the page is too large, or no list gives such a token.
-    """
-    check_text("page_token", page_token, longest_bytes=_LONGEST_TOKEN_BYTES, field="page_token")
-    if page_size > LARGEST_PAGE:
-        raise InvalidInput(
-            f"page_size: expected at most {LARGEST_PAGE}, got {page_size}", reason="PAGE_TOO_LARGE", field="page_size"
-        )
-    return page_size or DEFAULT_PAGE, page_token
 
 
 def filter_of(asked: pb.ListVersionsRequest) -> VersionFilter:

@@ -2,70 +2,57 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import AsyncGenerator
 
 import grpc
 from google.protobuf.message import Message
 
 from serinus.core.artifact import check_sha256
-from serinus.core.errors import Draining, InvalidInput
+from serinus.core.errors import InvalidInput
 from serinus.core.version import check_model_name
-from serinus.registry.records import Page
-from serinus.transport.callers import actor_of, answered_in_time
-from serinus.transport.deadlines import Budgets
-from serinus.transport.drain import Drain
-from serinus.transport.guard import AnswersMethod, Context, UnaryMethod, UploadMethod, welcome
+from serinus.transport.callers import actor_of
+from serinus.transport.calls import Calls
+from serinus.transport.guard import Context, welcome
+from serinus.transport.paging import fitting, page_of
 from serinus.transport.quantize_messages import order_of, step_message
 from serinus.transport.registry_downloads import Downloads
 from serinus.transport.registry_messages import model_message, whole_version
 from serinus.transport.registry_ports import RegistryParts
-from serinus.transport.registry_requests import MOST_FILES, filter_of, named, page_of
+from serinus.transport.registry_requests import MOST_FILES, filter_of, named
 from serinus.transport.registry_uploads import UploadStreams
 from serinus.transport.registry_watch import RecentChanges
 from serinus.transport.registry_writes import RegistryWrites
-from serinus.transport.service import service, typed_answers, typed_call
+from serinus.transport.service import service, typed_answers
 from serinus_api.v1 import registry_pb2 as pb
 
 NAME = "serinus.v1.RegistryService"
 
-Asked = TypeVar("Asked", bound=Message)
-Item = TypeVar("Item")
-Shown = TypeVar("Shown", bound=Message)
-
-_MOST_ANSWER_BYTES = 3 << 20  # clients take 4 MiB if nobody tells them otherwise
-
 
 class RegistryService:
-    """Answers for the registry: what there is, even while the server drains; changes and long streams only before.
+    """Answers for the registry: what there is, even while the server drains; changes and streams only before.
 
     Attributes:
         parts: What does the work.
-        drain: Turns writes and new streams away once it has begun, and ends those that would not end by themselves.
-        budgets: For what is quick.
+        calls: How methods are called.
         max_inputs: Most inputs of calibration data.
         stall_s: Longest wait for an upload's next message.
     """
 
-    def __init__(
-        self, parts: RegistryParts, *, drain: Drain, budgets: Budgets, max_inputs: int, stall_s: float = 30.0
-    ) -> None:
+    def __init__(self, parts: RegistryParts, *, calls: Calls, max_inputs: int, stall_s: float = 30.0) -> None:
         self._reads = parts.reads
         self._artifacts = parts.artifacts
         self._cards = parts.cards
         self._quantizations = parts.quantizations
-        self._drain = drain
-        self._budgets = budgets
-        self._patience = Budgets(default_s=budgets.longest_s, longest_s=budgets.longest_s)
+        self._calls = calls
         self._max_inputs = max_inputs
         self._writes = RegistryWrites(parts.reads, parts.writes)
-        self._uploads = UploadStreams(parts.uploads, stall_s=stall_s)
+        self._uploads = UploadStreams(parts.uploads, parts.reads, stall_s=stall_s)
         self._downloads = Downloads(parts.reads, parts.artifacts)
         self._recent = RecentChanges(parts.audit, parts.changes)
 
     def handler(self) -> grpc.GenericRpcHandler:
         """What a server registers."""
-        read, write = self._read, self._write
+        calls, read, write = self._calls, self._calls.read, self._calls.write
         return service(
             NAME,
             unary={
@@ -81,67 +68,16 @@ class RegistryService:
                 "ArchiveVersion": write(pb.ArchiveVersionRequest, self._writes.archive),
                 "DeleteVersion": write(pb.DeleteVersionRequest, self._writes.delete),
             },
-            uploads={"RegisterModel": self._patient_upload(self._uploads.register)},
+            uploads={"RegisterModel": calls.upload(self._uploads.register)},
             answers={
-                "DownloadArtifact": self._patient(typed_answers(pb.DownloadArtifactRequest, self._download)),
-                "QuantizeModel": self._until_drained(
-                    self._patient(typed_answers(pb.QuantizeModelRequest, self._quantize))
+                "DownloadArtifact": calls.answers(typed_answers(pb.DownloadArtifactRequest, self._download)),
+                "QuantizeModel": calls.until_drained(
+                    calls.answers(typed_answers(pb.QuantizeModelRequest, self._quantize))
                 ),
-                "Watch": self._until_drained(typed_answers(pb.WatchRequest, self._watch)),
+                "Watch": calls.until_drained(typed_answers(pb.WatchRequest, self._watch)),
             },
-            arrive=welcome,  # the wrappers below know who is, and when
+            arrive=welcome,  # `calls` knows who still is
         )
-
-    # How each kind of method is called.
-
-    def _read(self, asked: type[Asked], method: Callable[[Asked], Awaitable[Message]]) -> UnaryMethod:
-        async def read(message: Asked, context: Context) -> Message:
-            async with answered_in_time(context, self._budgets):
-                return await method(message)
-
-        return typed_call(asked, read)
-
-    def _write(self, asked: type[Asked], method: Callable[[Asked, Context], Awaitable[Message]]) -> UnaryMethod:
-        async def write(message: Asked, context: Context) -> Message:
-            self._drain.arrive()
-            async with answered_in_time(context, self._budgets):
-                return await method(message, context)
-
-        return typed_call(asked, write)
-
-    def _patient_upload(self, method: UploadMethod) -> UploadMethod:
-        async def upload(context: Context) -> bytes:
-            self._drain.arrive()
-            async with answered_in_time(context, self._patience):
-                return await method(context)
-
-        return upload
-
-    def _patient(self, method: AnswersMethod) -> AnswersMethod:
-        async def answers(message: bytes, context: Context) -> None:
-            self._drain.arrive()
-            async with answered_in_time(context, self._patience):
-                await method(message, context)
-
-        return answers
-
-    def _until_drained(self, method: AnswersMethod) -> AnswersMethod:
-        """`method`, ended with UNAVAILABLE when the server drains: it would hold the server up."""
-
-        async def answers(message: bytes, context: Context) -> None:
-            self._drain.arrive()
-            is_whole = False
-
-            async def answer() -> None:
-                nonlocal is_whole
-                await method(message, context)
-                is_whole = True
-
-            await self._drain.run(answer())
-            if not is_whole:
-                raise Draining("the server is going away") if self._drain.has_begun else asyncio.CancelledError
-
-        return answers
 
     # What is there.
 
@@ -164,7 +100,7 @@ class RegistryService:
         size, token = page_of(asked.page_size, asked.page_token)
         # First: whoever watches from it on misses nothing that the list has not.
         revision = await self._reads.revision()
-        models, rest = await _fitting(
+        models, rest = await fitting(
             size, lambda most: self._reads.models(page_size=most, page_token=token), model_message
         )
         return pb.ListModelsResponse(models=models, next_page_token=rest, revision=revision)
@@ -179,7 +115,7 @@ class RegistryService:
         model, wanted = check_model_name(asked.model), filter_of(asked)
         size, token = page_of(asked.page_size, asked.page_token)
         aliases = (await self._reads.model(model)).aliases
-        versions, rest = await _fitting(
+        versions, rest = await fitting(
             size,
             lambda most: self._reads.versions(model, wanted, page_size=most, page_token=token),
             lambda record: whole_version(record, aliases),
@@ -210,26 +146,3 @@ class RegistryService:
         async with contextlib.aclosing(self._quantizations.quantize(order)) as steps:
             async for step in steps:
                 yield step_message(step)
-
-
-async def _fitting(
-    size: int, fetch: Callable[[int], Awaitable[Page[Item]]], show: Callable[[Item], Shown]
-) -> tuple[Sequence[Shown], str]:
-    """A page that a message can hold, and the token of the rest: what does not fit is left for the next page."""
-    while True:
-        page = await fetch(size)
-        shown = await asyncio.to_thread(lambda items: [show(item) for item in items], page.items)
-        fits = _count_within(shown, _MOST_ANSWER_BYTES)
-        if fits == len(shown):
-            return shown, page.next_token
-        size = fits
-
-
-def _count_within(messages: Sequence[Message], most_bytes: int) -> int:
-    """How many of `messages`, from the first, fit into `most_bytes`; at least 1 of any."""
-    left = most_bytes
-    for index, message in enumerate(messages):
-        left -= message.ByteSize()
-        if left < 0 and index:
-            return index
-    return len(messages)

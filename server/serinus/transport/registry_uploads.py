@@ -8,9 +8,9 @@ import grpc.aio
 from serinus.core.errors import DeadlinePassed, InvalidInput
 from serinus.transport.callers import actor_of
 from serinus.transport.guard import Context
-from serinus.transport.registry_messages import whole_version
-from serinus.transport.registry_ports import Uploads
+from serinus.transport.registry_ports import Reads, Uploads
 from serinus.transport.registry_requests import header_of
+from serinus.transport.registry_writes import written
 from serinus.transport.service import parse
 from serinus_api.v1 import registry_pb2 as pb
 
@@ -24,11 +24,13 @@ class UploadStreams:
 
     Attributes:
         uploads: Registers what was read.
+        reads: Knows what names a version.
         stall_s: Longest wait for the next message, while somebody asks for one.
     """
 
-    def __init__(self, uploads: Uploads, *, stall_s: float) -> None:
+    def __init__(self, uploads: Uploads, reads: Reads, *, stall_s: float) -> None:
         self._uploads = uploads
+        self._reads = reads
         self._stall_s = stall_s
 
     async def register(self, context: Context) -> bytes:
@@ -43,9 +45,9 @@ class UploadStreams:
             raise InvalidInput("expected a header first", reason="MISSING_HEADER", field="header")
         header = header_of(first.header, actor_of(first.header.actor, context))
         most_bytes = sum(file.size_bytes for file in header.files)
-        uploaded = await self._uploads.register(header, self._chunks(context, most_bytes))
-        version = await asyncio.to_thread(whole_version, uploaded.version, uploaded.model.aliases)
-        answer = pb.RegisterModelResponse(version=version, created=uploaded.is_new, revision=uploaded.model.revision)
+        done = await self._uploads.register(header, self._chunks(context, most_bytes))
+        version = await written(self._reads, done.record)
+        answer = pb.RegisterModelResponse(version=version, created=done.is_new, revision=done.revision)
         return answer.SerializeToString()
 
     async def _chunks(self, context: Context, most_bytes: int) -> AsyncIterator[bytes]:

@@ -4,6 +4,7 @@ import asyncio
 
 from google.protobuf.message import Message
 
+from serinus.core.errors import ServerError
 from serinus.core.selector import check_alias
 from serinus.core.version import Version, check_model_name
 from serinus.registry.records import VersionRecord
@@ -44,7 +45,7 @@ class RegistryWrites:
             expected_revision=expected_of(asked),
             actor=actor_of(asked.actor, context),
         )
-        return pb.SetTagsResponse(version=await self._shown(record))
+        return pb.SetTagsResponse(version=await written(self._reads, record))
 
     async def set_notes(self, asked: pb.SetCardNotesRequest, context: Context) -> Message:
         """Replace what was added to a version's card."""
@@ -56,7 +57,7 @@ class RegistryWrites:
             expected_revision=expected_of(asked),
             actor=actor_of(asked.actor, context),
         )
-        return pb.SetCardNotesResponse(version=await self._shown(record))
+        return pb.SetCardNotesResponse(version=await written(self._reads, record))
 
     async def archive(self, asked: pb.ArchiveVersionRequest, context: Context) -> Message:
         """Hide a version, or bring it back."""
@@ -65,7 +66,7 @@ class RegistryWrites:
         record = await change(
             model, selector, expected_revision=expected_of(asked), actor=actor_of(asked.actor, context)
         )
-        return pb.ArchiveVersionResponse(version=await self._shown(record))
+        return pb.ArchiveVersionResponse(version=await written(self._reads, record))
 
     async def delete(self, asked: pb.DeleteVersionRequest, context: Context) -> Message:
         """Delete a version for good."""
@@ -76,6 +77,11 @@ class RegistryWrites:
         )
         return pb.DeleteVersionResponse(revision=revision)
 
-    async def _shown(self, record: VersionRecord) -> pb.ModelVersion:
-        model = await self._reads.model(record.identity.model)
-        return await asyncio.to_thread(whole_version, record, model.aliases)
+
+async def written(reads: Reads, record: VersionRecord) -> pb.ModelVersion:
+    """A version that has just been written, with what names it."""
+    try:
+        aliases = (await reads.model(record.identity.model)).aliases
+    except ServerError:
+        aliases = {}  # the write is done, and that is what its caller must hear
+    return await asyncio.to_thread(whole_version, record, aliases)

@@ -1,0 +1,62 @@
+"""How long lists are cut into pages that a message can hold."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from google.protobuf.message import Message
+
+from serinus.core.errors import InvalidInput
+from serinus.registry.records import Page
+from serinus.transport.wire_limits import check_text
+
+Item = TypeVar("Item")
+Shown = TypeVar("Shown", bound=Message)
+
+DEFAULT_PAGE = 100
+LARGEST_PAGE = 1000
+MOST_ANSWER_BYTES = 3 << 20  # clients take 4 MiB if nobody tells them otherwise
+_LONGEST_TOKEN_BYTES = 1024
+
+
+def page_of(page_size: int, page_token: str) -> tuple[int, str]:
+    """How many entries of a list, and from where.
+
+    Raises:
+        InvalidInput: the page is too large, or no list gives such a token.
+    """
+    check_text("page_token", page_token, longest_bytes=_LONGEST_TOKEN_BYTES, field="page_token")
+    if page_size > LARGEST_PAGE:
+        raise InvalidInput(
+            f"page_size: expected at most {LARGEST_PAGE}, got {page_size}", reason="PAGE_TOO_LARGE", field="page_size"
+        )
+    return page_size or DEFAULT_PAGE, page_token
+
+
+async def fitting(
+    size: int, fetch: Callable[[int], Awaitable[Page[Item]]], show: Callable[[Item], Shown]
+) -> tuple[Sequence[Shown], str]:
+    """A page that a message can hold, and the token of the rest: what does not fit is left for the next page.
+
+    Args:
+        size: Most entries.
+        fetch: Gives a page of so many.
+        show: Makes a message of an entry, on a thread.
+    """
+    while True:
+        page = await fetch(size)
+        shown = await asyncio.to_thread(lambda items: [show(item) for item in items], page.items)
+        fits = count_within(shown, MOST_ANSWER_BYTES)
+        if fits == len(shown):
+            return shown, page.next_token
+        size = fits
+
+
+def count_within(messages: Sequence[Message], most_bytes: int) -> int:
+    """How many of `messages`, from the first, fit into `most_bytes`; at least 1 of any."""
+    left = most_bytes
+    for index, message in enumerate(messages):
+        left -= message.ByteSize()
+        if left < 0 and index:
+            return index
+    return len(messages)
