@@ -11,7 +11,7 @@ from serinus.config.version_facts import VersionFacts
 from serinus.core.artifact import Manifest
 from serinus.core.selector import resolve
 from serinus.core.signature import Signature
-from serinus.core.version import ModelVersion
+from serinus.core.version import ModelVersion, Version
 
 Item = TypeVar("Item")
 
@@ -113,6 +113,46 @@ class VersionRecord:
     revision: int
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Draft:
+    """A version that is to be registered; its files are stored and examined already.
+
+    Attributes:
+        model: Its model's name.
+        version: Its semantic version.
+        manifest: Its files.
+        facts: What its author says.
+        examination: What loading it has shown.
+        change: What it changes for callers of the version before.
+        is_forced: Somebody insisted on a smaller version than the change demands.
+        report: What its quantizer measured, JSON; {} if it is not quantized here.
+    """
+
+    model: str
+    version: Version
+    manifest: Manifest
+    facts: VersionFacts
+    examination: Examination
+    change: ChangeLevel
+    is_forced: bool = False
+    report: Mapping[str, object] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Registered:
+    """How a registration ended.
+
+    Attributes:
+        record: The version as it is now.
+        is_new: False if the same bytes and facts were registered under this version before.
+        revision: The model's.
+    """
+
+    record: VersionRecord
+    is_new: bool
+    revision: int
+
+
 @dataclasses.dataclass(frozen=True)
 class ModelRecord:
     """One model: its versions and the names for them.
@@ -161,10 +201,13 @@ class Snapshot:
     Attributes:
         revision: Number of the last change in it; 0 for an empty registry.
         models: By name.
+        head: Hash of the audit's entry of that revision, which tells this history from another one of the same length;
+            "" for an empty registry.
     """
 
     revision: int
     models: Mapping[str, ModelRecord]
+    head: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,0 +1,118 @@
+"""The tables in which the registry is kept: one schema for SQLite and PostgreSQL."""
+
+import datetime as dt
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine.interfaces import Dialect
+
+LONGEST_MODEL: Final = 128
+LONGEST_VERSION: Final = 32
+LONGEST_ALIAS: Final = 64
+LONGEST_ACTOR: Final = 256
+LONGEST_WORD: Final = 32
+
+SCHEMA_TABLE: Final = "serinus_schema"
+"""Where alembic keeps the schema's own version; not its default name, because a PostgreSQL database may be shared."""
+
+
+def _name(length: int) -> sa.types.TypeEngine[str]:
+    # Names are compared byte by byte, as SQLite does by itself; PostgreSQL would follow its operator's language.
+    return sa.String(length).with_variant(sa.String(length, collation="C"), "postgresql")
+
+
+class UtcTime(sa.TypeDecorator[dt.datetime]):
+    """A point in time in microseconds; SQLite keeps no time zones, so that UTC is what goes in and comes out."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
+        """What the database is given."""
+        if value is None:
+            return None
+        utc = value.astimezone(dt.UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> dt.datetime | None:
+        """What the program is given."""
+        del dialect
+        if value is None:
+            return None
+        assert isinstance(value, dt.datetime)
+        return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+
+
+metadata: Final = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+def _column(name: str, kind: sa.types.TypeEngine[Any], *more: sa.schema.SchemaItem) -> sa.Column[Any]:
+    return sa.Column(name, kind, *more, nullable=False)
+
+
+models: Final = sa.Table(
+    "models",
+    metadata,
+    sa.Column("name", _name(LONGEST_MODEL), primary_key=True),
+    _column("next_number", sa.Integer()),
+    _column("created_at", UtcTime()),
+    _column("revision", sa.BigInteger()),
+    sa.Index(None, "revision"),
+)
+
+versions: Final = sa.Table(
+    "versions",
+    metadata,
+    sa.Column("model", _name(LONGEST_MODEL), sa.ForeignKey("models.name"), primary_key=True),
+    sa.Column("number", sa.Integer(), primary_key=True, autoincrement=False),
+    _column("version", sa.String(LONGEST_VERSION)),
+    _column("state", sa.String(LONGEST_WORD)),
+    _column("placement", sa.String(LONGEST_WORD)),
+    _column("manifest", sa.JSON()),
+    _column("digest", sa.String(64)),
+    _column("facts", sa.Text()),
+    _column("examination", sa.JSON()),
+    _column("report", sa.JSON()),
+    _column("tags", sa.JSON()),
+    _column("notes", sa.Text()),
+    _column("change", sa.String(LONGEST_WORD)),
+    _column("is_forced", sa.Boolean()),
+    _column("created_at", UtcTime()),
+    _column("created_by", sa.String(LONGEST_ACTOR)),
+    _column("revision", sa.BigInteger()),
+    # A deleted version keeps its row: its name and its number are never used again.
+    sa.UniqueConstraint("model", "version"),
+)
+
+aliases: Final = sa.Table(
+    "aliases",
+    metadata,
+    sa.Column("model", _name(LONGEST_MODEL), primary_key=True),
+    sa.Column("alias", _name(LONGEST_ALIAS), primary_key=True),
+    _column("number", sa.Integer()),
+    _column("revision", sa.BigInteger()),
+    sa.ForeignKeyConstraint(["model", "number"], ["versions.model", "versions.number"]),
+)
+
+audit: Final = sa.Table(
+    "audit",
+    metadata,
+    # The registry's revision: 1, 2, 3 and so on, without gaps.
+    sa.Column("revision", sa.BigInteger(), primary_key=True, autoincrement=False),
+    _column("at", UtcTime()),
+    _column("actor", sa.String(LONGEST_ACTOR)),
+    _column("action", sa.String(LONGEST_WORD)),
+    _column("model", _name(LONGEST_MODEL)),
+    _column("version", sa.String(LONGEST_VERSION)),
+    _column("before", sa.JSON()),
+    _column("after", sa.JSON()),
+    _column("previous_hash", sa.String(64)),
+    _column("hash", sa.String(64)),
+)
