@@ -64,7 +64,7 @@ class Controls:
             check_model_name(asked.model)
         size, _ = page_of(asked.page_size, "")
         # One more than is shown tells whether there is more.
-        found = await self._audit.audit(after=asked.after_revision, model=asked.model, limit=size + 1)
+        found = await self._audit.audit(asked.after_revision, model=asked.model, limit=size + 1)
         shown = await asyncio.to_thread(lambda: [audit_message(entry) for entry in found[:size]])
         shown = shown[: count_within(shown, MOST_ANSWER_BYTES)]
         rest = shown[-1].revision if len(shown) < len(found) else 0

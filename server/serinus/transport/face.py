@@ -9,8 +9,10 @@ from serinus.config.sections import LimitSettings
 from serinus.lifecycle.models import Models
 from serinus.telemetry.logs import Logs
 from serinus.telemetry.metrics import Metrics
-from serinus.transport import admin_service, health, oip_service, predict_service
+from serinus.transport import admin_service, health, oip_service, predict_service, registry_service
+from serinus.transport.admin_controls import Controls
 from serinus.transport.admin_service import AdminService, ServerFacts
+from serinus.transport.calls import Calls
 from serinus.transport.deadlines import Budgets
 from serinus.transport.drain import Drain
 from serinus.transport.health import Health
@@ -20,13 +22,15 @@ from serinus.transport.oip_service import OipService, Repository
 from serinus.transport.predict_codec import PredictDecoder
 from serinus.transport.predict_service import PredictService
 from serinus.transport.reflection import reflection_handlers
+from serinus.transport.registry_ports import RegistryParts
+from serinus.transport.registry_service import RegistryService
 from serinus.transport.wire_limits import WireLimits
 from serinus_api.v1.predict_pb2 import PredictRequest
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FaceParts:
-    """What the services are made from."""
+    """What the services are made from; without `registry` there is no RegistryService, and nothing to operate."""
 
     models: Models
     sources: Repository
@@ -35,14 +39,19 @@ class FaceParts:
     drain: Drain
     limits: LimitSettings
     facts: ServerFacts
+    registry: RegistryParts | None = None
 
 
 class Face:
-    """All services of the server. Closed → open → closed: closed, it answers, and says that it is not ready."""
+    """All services of the server. Closed → open → closed: closed, it answers, and says that it is not ready.
 
-    service_names = (predict_service.NAME, admin_service.NAME, oip_service.NAME)
+    Attributes:
+        service_names: Full names of the server's own services and of the Open Inference Protocol's.
+    """
 
     def __init__(self, parts: FaceParts) -> None:
+        registry = () if parts.registry is None else (registry_service.NAME,)
+        self.service_names = (predict_service.NAME, admin_service.NAME, oip_service.NAME, *registry)
         self._parts = parts
         self._open = False
         self._health = Health(self.service_names, parts.drain)
@@ -92,7 +101,17 @@ class Face:
         return (
             predict.handler(parts.drain.arrive),
             oip.handler(parts.drain.arrive),
-            admin.handler(),
+            *self._operating(admin, budgets),
             self._health.handler(),
             *reflection_handlers((*self.service_names, health.NAME), parts.drain),
         )
+
+    def _operating(self, admin: AdminService, budgets: Budgets) -> tuple[grpc.GenericRpcHandler, ...]:
+        """AdminService, and the registry if there is one."""
+        parts, registry = self._parts, self._parts.registry
+        if registry is None:
+            return (admin.handler(),)
+        calls = Calls(parts.drain, budgets)
+        controls = Controls(placements=registry.placements, audit=registry.audit, calls=calls, serving=admin.serving)
+        service = RegistryService(registry, calls=calls, max_inputs=parts.limits.max_inputs)
+        return admin.handler(controls.unary()), service.handler()

@@ -1,12 +1,14 @@
 """How long lists are cut into pages that a message can hold."""
 
 import asyncio
+import base64
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from google.protobuf.message import Message
 
 from serinus.core.errors import InvalidInput
+from serinus.core.version import check_model_name
 from serinus.registry.records import Page
 from serinus.transport.wire_limits import check_text
 
@@ -31,6 +33,25 @@ def page_of(page_size: int, page_token: str) -> tuple[int, str]:
             f"page_size: expected at most {LARGEST_PAGE}, got {page_size}", reason="PAGE_TOO_LARGE", field="page_size"
         )
     return page_size or DEFAULT_PAGE, page_token
+
+
+def token_of(name: str) -> str:
+    """The token of the page behind the model of that name."""
+    return base64.urlsafe_b64encode(name.encode()).decode()
+
+
+def name_of(page_token: str) -> str:
+    """The name behind which a page of models begins.
+
+    Raises:
+        InvalidInput: no page of models gave such a token.
+    """
+    try:
+        return page_token and check_model_name(base64.urlsafe_b64decode(page_token).decode("ascii"))
+    except (ValueError, InvalidInput) as error:
+        raise InvalidInput(
+            "invalid page token: expected the one of the page before", reason="INVALID_PAGE_TOKEN", field="page_token"
+        ) from error
 
 
 async def fitting(

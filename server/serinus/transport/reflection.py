@@ -16,7 +16,7 @@ from open_inference import grpc_service_pb2
 from serinus.transport.drain import Drain
 from serinus.transport.guard import Context, guarded, write
 from serinus.transport.service import parse
-from serinus_api.v1 import admin_pb2, predict_pb2
+from serinus_api.v1 import admin_pb2, predict_pb2, registry_pb2
 
 _V1 = "grpc.reflection.v1.ServerReflection"
 _METHOD = "ServerReflectionInfo"
@@ -35,6 +35,7 @@ def reflection_handlers(service_names: tuple[str, ...], drain: Drain) -> tuple[g
     for file in (
         predict_pb2.DESCRIPTOR,
         admin_pb2.DESCRIPTOR,
+        registry_pb2.DESCRIPTOR,
         grpc_service_pb2.DESCRIPTOR,
         health_pb2.DESCRIPTOR,
         reflection_pb2.DESCRIPTOR,

@@ -7,6 +7,7 @@ from serinus.core.artifact import ArtifactFile
 from serinus.core.errors import DataLost, InvalidInput, NotFound
 from serinus.core.version import ModelVersion
 from serinus.registry.records import VersionRecord
+from serinus.registry.writing import selected
 from serinus.transport.registry_messages import artifact_file
 from serinus.transport.registry_ports import Artifacts, Reads
 from serinus.transport.registry_requests import named
@@ -33,7 +34,8 @@ class Downloads:
             DataLost: the store has not all of it any more.
         """
         check_text("path", asked.path, longest_bytes=_LONGEST_PATH_BYTES, field="path")
-        record = await self._reads.version(*named(asked))
+        model, selector = named(asked)
+        record = selected(await self._reads.model(model), selector)
         file = _file_of(record, asked.path)
         if asked.offset > file.size_bytes:
             raise InvalidInput(

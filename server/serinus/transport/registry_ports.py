@@ -8,63 +8,62 @@ from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, 
 from typing import Protocol
 
 from serinus.core.artifact import ArtifactFile
-from serinus.core.version import ModelVersion
+from serinus.core.version import ModelVersion, Version
 from serinus.registry.audit import Verification
 from serinus.registry.records import AuditEntry, ModelRecord, Page, Registered, VersionFilter, VersionRecord
 from serinus.transport.quantize_values import QuantizeOrder, QuantizeStep
 
 
 class Reads(Protocol):
-    """What is registered."""
+    """What is registered; `registry.registry.Registry` is one."""
 
-    async def model(self, model: str) -> ModelRecord:
+    async def model(self, name: str) -> ModelRecord:
         """One model; NotFound if there is none."""
         ...
 
-    async def models(self, *, page_size: int, page_token: str) -> Page[ModelRecord]:
-        """Models by name; InvalidInput for a token that no page gave."""
-        ...
-
-    async def version(self, model: str, selector: str) -> VersionRecord:
-        """The version that `selector` means among what is registered; NotFound if none is meant."""
+    async def models(self, after_name: str = "", limit: int = 100) -> Sequence[ModelRecord]:
+        """The first `limit` models behind `after_name`, by name."""
         ...
 
     async def versions(
-        self, model: str, wanted: VersionFilter, *, page_size: int, page_token: str
+        self, model: str, wanted: VersionFilter, page_token: str = "", limit: int = 100
     ) -> Page[VersionRecord]:
-        """Versions of a model, newest number first."""
+        """The first `limit` versions that are wanted, newest number first; InvalidInput for a token of no page."""
         ...
 
-    async def revision(self) -> int:
+    async def current_revision(self) -> int:
         """Of the whole registry."""
         ...
 
 
 class Audit(Protocol):
-    """The writes to the registry."""
+    """The writes to the registry; `registry.registry.Registry` is one."""
 
-    async def audit(self, *, after: int, model: str, limit: int) -> Sequence[AuditEntry]:
-        """At most `limit` writes after revision `after`, oldest first; of one model, or of all for ""."""
+    async def audit(self, after_revision: int, *, model: str = "", limit: int = 100) -> Sequence[AuditEntry]:
+        """The first `limit` entries behind `after_revision`, oldest first; of one model, unless that is ""."""
         ...
 
     async def verify_audit(self) -> Verification:
-        """Compute the chain of all writes again."""
+        """Compute the chain of all entries again."""
         ...
 
 
 class Writes(Protocol):
-    """Changes of what is registered. Each gives what it has changed, as it is since.
+    """Changes of what is registered; `registry.registry.Registry` is one.
 
-    Each raises Conflict if the model's revision is not `expected_revision`; None expects nothing.
+    Each gives what it has changed, as it is since, and raises Conflict if the model's revision is not
+    `expected_revision`; None expects nothing.
     """
 
     async def set_alias(
-        self, model: str, alias: str, selector: str, *, expected_revision: int | None, actor: str
+        self, model: str, alias: str, selector: str, *, actor: str, expected_revision: int | None = None
     ) -> ModelRecord:
         """Let `alias` name the version that `selector` means."""
         ...
 
-    async def remove_alias(self, model: str, alias: str, *, expected_revision: int | None, actor: str) -> ModelRecord:
+    async def remove_alias(
+        self, model: str, alias: str, *, actor: str, expected_revision: int | None = None
+    ) -> ModelRecord:
         """Let `alias` name nothing."""
         ...
 
@@ -73,29 +72,33 @@ class Writes(Protocol):
         model: str,
         selector: str,
         *,
-        change: Mapping[str, str],
-        remove: Sequence[str],
-        expected_revision: int | None,
+        changed: Mapping[str, str],
+        removed: Collection[str] = (),
         actor: str,
+        expected_revision: int | None = None,
     ) -> VersionRecord:
-        """Add and change the tags of `change`, remove those of `remove`."""
+        """Add and change the tags `changed` of a version, and take those of `removed` away."""
         ...
 
     async def set_notes(
-        self, model: str, selector: str, notes: str, *, expected_revision: int | None, actor: str
+        self, model: str, selector: str, notes: str, *, actor: str, expected_revision: int | None = None
     ) -> VersionRecord:
-        """Replace what was added to the version's card."""
+        """Replace what was added to a version's card."""
         ...
 
-    async def archive(self, model: str, selector: str, *, expected_revision: int | None, actor: str) -> VersionRecord:
+    async def archive(
+        self, model: str, selector: str, *, actor: str, expected_revision: int | None = None
+    ) -> VersionRecord:
         """Hide a version from lists and selectors."""
         ...
 
-    async def restore(self, model: str, selector: str, *, expected_revision: int | None, actor: str) -> VersionRecord:
-        """Bring it back."""
+    async def restore(
+        self, model: str, selector: str, *, actor: str, expected_revision: int | None = None
+    ) -> VersionRecord:
+        """Bring an archived version back."""
         ...
 
-    async def delete(self, model: str, version: str, *, expected_revision: int | None, actor: str) -> int:
+    async def delete(self, model: str, version: Version, *, actor: str, expected_revision: int | None = None) -> int:
         """Delete a version for good; the model's revision since. Refused (IN_USE) while something needs it."""
         ...
 
@@ -169,7 +172,7 @@ class Changes(Protocol):
 class Cards(Protocol):
     """Writes model cards."""
 
-    def __call__(self, record: VersionRecord, aliases: Mapping[str, ModelVersion]) -> str:
+    def __call__(self, record: VersionRecord, *, aliases: Mapping[str, ModelVersion]) -> str:
         """The card of a version, markdown; `aliases` are those of its model."""
         ...
 

@@ -10,10 +10,12 @@ from google.protobuf.message import Message
 from serinus.core.artifact import check_sha256
 from serinus.core.errors import InvalidInput
 from serinus.core.version import check_model_name
+from serinus.registry.records import ModelRecord, Page
+from serinus.registry.writing import selected
 from serinus.transport.callers import actor_of
 from serinus.transport.calls import Calls
 from serinus.transport.guard import Context, welcome
-from serinus.transport.paging import fitting, page_of
+from serinus.transport.paging import fitting, name_of, page_of, token_of
 from serinus.transport.quantize_messages import order_of, step_message
 from serinus.transport.registry_downloads import Downloads
 from serinus.transport.registry_messages import model_message, whole_version
@@ -98,18 +100,23 @@ class RegistryService:
 
     async def _models(self, asked: pb.ListModelsRequest) -> Message:
         size, token = page_of(asked.page_size, asked.page_token)
+        after = name_of(token)
+
+        async def page(most: int) -> Page[ModelRecord]:
+            # One more than is shown tells whether there is more.
+            found = tuple(await self._reads.models(after, most + 1))
+            return Page(found[:most], token_of(found[most - 1].name) if len(found) > most else "")
+
         # First: whoever watches from it on misses nothing that the list has not.
-        revision = await self._reads.revision()
-        models, rest = await fitting(
-            size, lambda most: self._reads.models(page_size=most, page_token=token), model_message
-        )
+        revision = await self._reads.current_revision()
+        models, rest = await fitting(size, page, model_message)
         return pb.ListModelsResponse(models=models, next_page_token=rest, revision=revision)
 
     async def _version(self, asked: pb.GetVersionRequest) -> Message:
         model, selector = named(asked)
-        record = await self._reads.version(model, selector)
-        aliases = (await self._reads.model(model)).aliases
-        return pb.GetVersionResponse(version=await asyncio.to_thread(whole_version, record, aliases))
+        record = await self._reads.model(model)
+        version = await asyncio.to_thread(whole_version, selected(record, selector), record.aliases)
+        return pb.GetVersionResponse(version=version)
 
     async def _versions(self, asked: pb.ListVersionsRequest) -> Message:
         model, wanted = check_model_name(asked.model), filter_of(asked)
@@ -117,17 +124,17 @@ class RegistryService:
         aliases = (await self._reads.model(model)).aliases
         versions, rest = await fitting(
             size,
-            lambda most: self._reads.versions(model, wanted, page_size=most, page_token=token),
+            lambda most: self._reads.versions(model, wanted, token, most),
             lambda record: whole_version(record, aliases),
         )
         return pb.ListVersionsResponse(versions=versions, next_page_token=rest)
 
     async def _card(self, asked: pb.GetCardRequest) -> Message:
         model, selector = named(asked)
-        record = await self._reads.version(model, selector)
-        aliases = (await self._reads.model(model)).aliases
-        markdown = await asyncio.to_thread(self._cards, record, aliases)
-        return pb.GetCardResponse(markdown=markdown, version=record.identity.version_text)
+        record = await self._reads.model(model)
+        version = selected(record, selector)
+        markdown = await asyncio.to_thread(self._cards, version, aliases=record.aliases)
+        return pb.GetCardResponse(markdown=markdown, version=version.identity.version_text)
 
     # Streams.
 

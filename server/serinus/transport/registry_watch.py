@@ -48,7 +48,7 @@ class RecentChanges:
     async def _checked(self, after: int) -> int:
         known = self._changes.revision
         # Another server may have heard of more than this one: the audit knows.
-        if after > known and not await self._audit.audit(after=after - 1, model="", limit=1):
+        if after > known and not await self._audit.audit(after - 1, limit=1):
             raise Refused(
                 f"after_revision: expected at most {known}, which the registry has reached, got {after}; read it anew",
                 reason="REVISION_AHEAD",
@@ -64,7 +64,7 @@ class RecentChanges:
             entries = [entry for entry in self._recent if entry.revision > after and model in {"", entry.model}]
             return entries, max(after, self._end)
         known = self._changes.revision
-        page = await self._audit.audit(after=after, model=model, limit=_PAGE)
+        page = await self._audit.audit(after, model=model, limit=_PAGE)
         if len(page) == _PAGE:
             return page, page[-1].revision
         return page, max(after, known, *(entry.revision for entry in page))
@@ -77,7 +77,7 @@ class RecentChanges:
             if known - self._end > _MOST_RECENT:  # nobody watched for a while
                 self._recent.clear()
                 self._start = self._end = known - _MOST_RECENT
-            page = await self._audit.audit(after=self._end, model="", limit=_MOST_RECENT)
+            page = await self._audit.audit(self._end, limit=_MOST_RECENT)
             self._recent.extend(page)
             # A full page may not be all; one that is not full is, even if the writes that were told of are not there.
             self._end = max(page[-1].revision if page else 0, known if len(page) < _MOST_RECENT else 0)

@@ -40,8 +40,8 @@ class RegistryWrites:
         record = await self._writes.set_tags(
             model,
             selector,
-            change=tags_of("set", asked.set),
-            remove=tag_names("remove", asked.remove),
+            changed=tags_of("set", asked.set),
+            removed=tag_names("remove", asked.remove),
             expected_revision=expected_of(asked),
             actor=actor_of(asked.actor, context),
         )
@@ -70,10 +70,11 @@ class RegistryWrites:
 
     async def delete(self, asked: pb.DeleteVersionRequest, context: Context) -> Message:
         """Delete a version for good."""
-        model = check_model_name(asked.model)
-        Version.parse(asked.version)
         revision = await self._writes.delete(
-            model, asked.version, expected_revision=expected_of(asked), actor=actor_of(asked.actor, context)
+            check_model_name(asked.model),
+            Version.parse(asked.version),
+            expected_revision=expected_of(asked),
+            actor=actor_of(asked.actor, context),
         )
         return pb.DeleteVersionResponse(revision=revision)
 
