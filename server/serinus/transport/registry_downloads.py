@@ -1,13 +1,13 @@
 """Sends the files of registered versions, as fast as the client takes them."""
 
-import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 
 from serinus.core.artifact import ArtifactFile
 from serinus.core.errors import DataLost, InvalidInput, NotFound
 from serinus.core.version import ModelVersion
 from serinus.registry.records import VersionRecord
 from serinus.registry.writing import selected
+from serinus.transport.iterators import closing
 from serinus.transport.registry_messages import artifact_file
 from serinus.transport.registry_ports import Artifacts, Reads
 from serinus.transport.registry_requests import named
@@ -48,7 +48,7 @@ class Downloads:
         if not left:
             yield answer
             return
-        async with _closing(self._artifacts.read(file.sha256, asked.offset)) as pieces:
+        async with closing(self._artifacts.read(file.sha256, asked.offset)) as pieces:
             async for piece in pieces:
                 left -= len(piece)
                 if left < 0:
@@ -74,13 +74,3 @@ def _file_of(record: VersionRecord, path: str) -> ArtifactFile:
 
 def _not_whole(identity: ModelVersion, file: ArtifactFile) -> DataLost:
     return DataLost(f"{identity}: file {file.path!r} has another size than the {file.size_bytes} bytes registered")
-
-
-@contextlib.asynccontextmanager
-async def _closing(pieces: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[bytes]]:
-    """`pieces`, closed at once when the block ends, if they can be."""
-    try:
-        yield pieces
-    finally:
-        if isinstance(pieces, AsyncGenerator):
-            await pieces.aclose()

@@ -10,7 +10,7 @@ from typing import Protocol
 from serinus.core.artifact import ArtifactFile
 from serinus.core.version import ModelVersion, Version
 from serinus.registry.audit import Verification
-from serinus.registry.records import AuditEntry, ModelRecord, Page, Registered, VersionFilter, VersionRecord
+from serinus.registry.records import AuditEntry, ModelRecord, Page, Registered, Snapshot, VersionFilter, VersionRecord
 from serinus.transport.quantize_values import QuantizeOrder, QuantizeStep
 
 
@@ -157,15 +157,15 @@ class Artifacts(Protocol):
 
 
 class Changes(Protocol):
-    """Tells when the registry has changed."""
+    """Tells when the registry has changed; `registry.following.Follower` is one."""
 
     @property
-    def revision(self) -> int:
-        """The newest that this server has heard of."""
+    def snapshot(self) -> Snapshot:
+        """The newest that this server knows."""
         ...
 
-    async def wait_beyond(self, revision: int) -> None:
-        """Wait until `self.revision` is larger than `revision`."""
+    def changes(self) -> AsyncIterator[Snapshot]:
+        """The snapshot as it is now, then newer ones; a slow reader skips some. It never ends by itself."""
         ...
 
 

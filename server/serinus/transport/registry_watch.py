@@ -6,11 +6,12 @@ from collections.abc import AsyncGenerator, Sequence
 
 from serinus.core.errors import Refused
 from serinus.registry.records import AuditEntry
+from serinus.transport.iterators import closing
 from serinus.transport.registry_messages import change_message
 from serinus.transport.registry_ports import Audit, Changes
 from serinus_api.v1 import registry_pb2 as pb
 
-_PAGE = 100  # what a watcher holds at most
+_PAGE = 100  # what a watcher that is behind holds at most
 _MOST_RECENT = 256  # what all watchers share
 
 
@@ -29,8 +30,12 @@ class RecentChanges:
         self._changes = changes
         self._recent: deque[AuditEntry] = deque()
         # Every write after `_start`, up to and including `_end`, is among the recent.
-        self._start = self._end = changes.revision
+        self._start = self._end = self._known
         self._reading = asyncio.Lock()
+
+    @property
+    def _known(self) -> int:
+        return self._changes.snapshot.revision
 
     async def watch(self, asked: pb.WatchRequest) -> AsyncGenerator[pb.WatchResponse]:
         """Every write after the revision that was asked for; it never ends by itself.
@@ -38,23 +43,20 @@ class RecentChanges:
         Raises:
             Refused: the registry has not come so far: it is another one, or was restored from an older copy.
         """
-        after = await self._checked(asked.after_revision)
-        while True:
-            entries, after = await self._next(after, asked.model)
-            for entry in entries:
-                yield pb.WatchResponse(change=change_message(entry))
-            await self._changes.wait_beyond(after)
-
-    async def _checked(self, after: int) -> int:
-        known = self._changes.revision
+        after = asked.after_revision
         # Another server may have heard of more than this one: the audit knows.
-        if after > known and not await self._audit.audit(after - 1, limit=1):
-            raise Refused(
-                f"after_revision: expected at most {known}, which the registry has reached, got {after}; read it anew",
-                reason="REVISION_AHEAD",
-                field="after_revision",
-            )
-        return after
+        if after > self._known and not await self._audit.audit(after - 1, limit=1):
+            raise _ahead(after, self._known)
+        newest = 0
+        async with closing(self._changes.changes()) as snapshots:
+            async for snapshot in snapshots:
+                if snapshot.revision < newest:
+                    raise _ahead(after, snapshot.revision)
+                newest = snapshot.revision
+                while after < self._known:
+                    entries, after = await self._next(after, asked.model)
+                    for entry in entries:
+                        yield pb.WatchResponse(change=change_message(entry))
 
     async def _next(self, after: int, model: str) -> tuple[Sequence[AuditEntry], int]:
         """Some writes after `after`, and up to which revision that is all of them."""
@@ -63,23 +65,31 @@ class RecentChanges:
         if after >= self._start:  # still: catching up may have dropped what this reader needs
             entries = [entry for entry in self._recent if entry.revision > after and model in {"", entry.model}]
             return entries, max(after, self._end)
-        known = self._changes.revision
+        known = self._known
         page = await self._audit.audit(after, model=model, limit=_PAGE)
         if len(page) == _PAGE:
             return page, page[-1].revision
-        return page, max(after, known, *(entry.revision for entry in page))
+        return page, max(known, *(entry.revision for entry in page), after)
 
     async def _catch_up(self) -> None:
         async with self._reading:
-            known = self._changes.revision
-            if known <= self._end:
+            known = self._known
+            if known == self._end:
                 return
-            if known - self._end > _MOST_RECENT:  # nobody watched for a while
+            if known < self._end or known - self._end > _MOST_RECENT:  # another history, or nobody watched for a while
                 self._recent.clear()
-                self._start = self._end = known - _MOST_RECENT
+                self._start = self._end = max(0, known - _MOST_RECENT)
             page = await self._audit.audit(self._end, limit=_MOST_RECENT)
             self._recent.extend(page)
             # A full page may not be all; one that is not full is, even if the writes that were told of are not there.
-            self._end = max(page[-1].revision if page else 0, known if len(page) < _MOST_RECENT else 0)
+            self._end = max(self._end, page[-1].revision if page else 0, known if len(page) < _MOST_RECENT else 0)
             while len(self._recent) > _MOST_RECENT:
                 self._start = self._recent.popleft().revision
+
+
+def _ahead(after: int, revision: int) -> Refused:
+    return Refused(
+        f"after_revision: expected at most {revision}, which the registry has reached, got {after}; read it anew",
+        reason="REVISION_AHEAD",
+        field="after_revision",
+    )
