@@ -5,7 +5,8 @@ The registry: models, their versions, and the names for them.
 
 Every write gives the registry a new revision. A request that carries `expected_revision` is refused with ABORTED when
 the model has changed since; the error's ErrorInfo.metadata["current_revision"] says what to read again. Without it,
-the last writer wins. `actor` says who writes, for the audit.
+the last writer wins. `actor` says who writes, for the audit; nothing proves it. Without it, the audit has
+"anonymous@" and the address that the call came from.
 
 A `selector` means one version: "" (alias `stable`, or else the highest), `latest`, an alias, "1.2.0", a version's
 number, or a range such as "^1.2", of which the highest version is meant.
@@ -199,7 +200,7 @@ class ModelVersion(_message.Message):
     digest: _builtins.str
     """SHA-256 over the names and hashes of all files."""
     facts_yaml: _builtins.str
-    """What the author said, YAML."""
+    """What the author said, YAML. Left out where versions stand in a RegisteredModel or a QuantizationReport."""
     framework: _builtins.str
     change: Global___ChangeLevel.ValueType
     forced: _builtins.bool

@@ -140,24 +140,22 @@ def notes_of(markdown: str) -> str:
 def header_of(asked: pb.RegisterModelHeader, actor: str) -> UploadHeader:
     """What a caller says before it sends the bytes of a version; `actor` is who it is.
 
+    Whether the files make a bundle, and what the facts say, is looked at by whoever registers them.
+
     Raises:
-        InvalidInput: a name, hash, path or size that cannot be meant, no files or too many, a path twice.
+        InvalidInput: a name, hash, path or size that cannot be meant, no files or too many.
     """
     Version.parse(asked.version)
     if not 1 <= len(asked.files) <= MOST_FILES:
         raise InvalidInput(
-            f"files: expected 1 to {MOST_FILES} files, got {len(asked.files)}", reason="WRONG_FILES", field="files"
+            f"files: expected 1 to {MOST_FILES} files, got {len(asked.files)}", reason="TOO_MANY_FILES", field="files"
         )
-    files = tuple(_file(each) for each in asked.files)
-    paths = {each.path for each in files}
-    if len(paths) < len(files):
-        raise InvalidInput("files: expected each path once", reason="DUPLICATE_PATH", field="files")
-    for field, wanted in (("main", [asked.main] if asked.main else []), ("goldens", asked.goldens)):
-        for path in wanted:
-            if path not in paths:
-                raise InvalidInput(
-                    f"{field}: expected a path among the files, got {path[:80]!r}", reason="UNKNOWN_PATH", field=field
-                )
+    if len(asked.goldens) > MOST_FILES:
+        raise InvalidInput(
+            f"goldens: expected at most {MOST_FILES}, got {len(asked.goldens)}",
+            reason="TOO_MANY_ENTRIES",
+            field="goldens",
+        )
     if len(asked.aliases) > _MOST_ALIASES:
         raise InvalidInput(
             f"aliases: expected at most {_MOST_ALIASES}, got {len(asked.aliases)}",
@@ -167,7 +165,7 @@ def header_of(asked: pb.RegisterModelHeader, actor: str) -> UploadHeader:
     return UploadHeader(
         model=check_model_name(asked.model),
         version=asked.version,
-        files=files,
+        files=tuple(_file(each) for each in asked.files),
         main=asked.main,
         facts_yaml=asked.facts_yaml,
         goldens=tuple(asked.goldens),
