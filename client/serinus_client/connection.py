@@ -1,7 +1,6 @@
-"""One gRPC channel: bytes in, bytes out, and every failure a `SerinusError`. Nothing else here speaks grpc.aio."""
+"""One gRPC channel: bytes in, bytes out, and every failure a `SerinusError`. Little else here speaks grpc.aio."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator, AsyncIterable
 from typing import Any
 
@@ -10,6 +9,7 @@ import grpc.aio
 
 from serinus_client.errors import DeadlineExceeded, client_closed, from_rpc_error
 from serinus_client.options import Metadata, channel_options
+from serinus_client.sending import Ending, send_all
 
 Rpc = grpc.aio.StreamStreamCall[bytes, bytes]
 
@@ -73,11 +73,12 @@ class Connection:
         self._check_open(timeout_s)
         begin: Any = self._channel.stream_unary(method)
         call: Any = begin(timeout=timeout_s, metadata=self._metadata)
+        ending = Ending(call)
         try:
-            await _send(call, messages)
+            await send_all(call, messages)
             response: bytes = await call
         except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from None
+            raise await ending.meaning(error) from None
         except asyncio.CancelledError:
             self._check_who_cancelled()
             raise
@@ -121,14 +122,3 @@ class Connection:
         """End all calls and the channel. Once is enough; twice is harmless."""
         self._is_closed = True
         await self._channel.close()
-
-
-async def _send(call: Any, messages: AsyncIterable[bytes]) -> None:
-    """Write everything, or as much as the server wants: it may answer before it has read all."""
-    async for message in messages:
-        try:
-            await call.write(message)
-        except (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError):
-            return  # the call is over; its own end says why, this error often does not
-    with contextlib.suppress(grpc.aio.InternalError):  # the same
-        await call.done_writing()

@@ -2,9 +2,11 @@
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2, status_pb2
 
 from serinus_api.v1 import predict_pb2 as pb
 from serinus_client import errors
+from serinus_client.error_details import read_facts
 from serinus_client.errors import BY_CODE, NEVER_S, InvalidInput, SerinusError, from_call_error, from_status
 
 C = grpc.StatusCode
@@ -84,3 +86,27 @@ def test_a_message_that_is_too_long_is_the_callers_to_mend():
         "MESSAGE_TOO_LARGE: the message has 20971553 bytes, the server takes 16777216: "
         "send fewer rows at once, or start the server with --max-message-mib"
     )
+
+
+def test_what_shares_a_code_is_told_apart_by_its_reason():
+    """Not serving now is one of the things that what there is does not allow."""
+    assert type(from_status(C.FAILED_PRECONDITION, "NOT_LOADED: loading")) is errors.NotLoaded
+    assert type(from_status(C.FAILED_PRECONDITION, "IN_USE: an alias names it")) is errors.Refused
+    assert issubclass(errors.NotLoaded, errors.Refused)
+
+
+@pytest.mark.parametrize(
+    ("facts", "revision"), [({"current_revision": "7"}, 7), ({}, None), ({"current_revision": "x"}, None)]
+)
+def test_a_conflict_says_what_to_read_again(facts, revision):
+    """Unless the server did not say it, or not in numbers."""
+    assert errors.Conflict("moved", facts=facts).current_revision == revision
+
+
+def test_facts_are_read_from_the_details_that_servers_send():
+    """Written by googleapis' own classes; what cannot be read says nothing."""
+    status = status_pb2.Status(code=10, message="m")
+    status.details.add().Pack(error_details_pb2.RetryInfo())
+    status.details.add().Pack(error_details_pb2.ErrorInfo(reason="R", domain="serinus", metadata={"a": "1", "b": "2"}))
+    assert read_facts(status.SerializeToString()) == {"a": "1", "b": "2"}
+    assert read_facts(b"") == read_facts(b"\xff\x00") == {}
