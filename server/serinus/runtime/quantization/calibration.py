@@ -52,18 +52,31 @@ class Calibration:
         return Calibration(inputs, self.batch_axes, rows)
 
 
-def read_calibration(path: Path | None, most_bytes: int = MOST_BYTES) -> Tensors:
-    """The arrays of an .npz file by name.
+def write_calibration(inputs: Tensors, path: Path, most_bytes: int = MOST_BYTES) -> None:
+    """Write the arrays to an .npz file, for `read_calibration`; text loses NUL characters at its end.
 
     Raises:
-        InvalidInput: there is no file, or it holds something else, or too much.
+        InvalidInput: there are none, or too much of them.
     """
-    if path is None:
+    if not inputs:
         raise InvalidInput(
             "nothing to calibrate and compare with: expected --calibration, golden requests or --traffic-rows",
             reason="NO_CALIBRATION",
             field="calibration",
         )
+    if (size_bytes := sum(tensor.nbytes for tensor in inputs.values())) > most_bytes:
+        raise _bad(f"expected at most {most_bytes} bytes, got {size_bytes}")
+    arrays = {name: tensor.astype(np.bytes_) if tensor.dtype.hasobject else tensor for name, tensor in inputs.items()}
+    with path.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def read_calibration(path: Path, most_bytes: int = MOST_BYTES) -> Tensors:
+    """The arrays of an .npz file by name.
+
+    Raises:
+        InvalidInput: it holds something else, or too much.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             # What it would unpack to is known before anything is unpacked.

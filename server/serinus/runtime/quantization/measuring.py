@@ -98,12 +98,13 @@ class _Race:
             for name in running:
                 own, other = joined[name][-1] / best[name], joined[self._baseline][-1] / best[self._baseline]
                 ratios[name].append(other / own)
+        pace = {name: statistics.median(joined[name]) / best[name] for name in best}
         return {
             name: Timing(
                 batch_1_s=statistics.median(single[name]),
                 best_batch=best[name],
                 best_batch_s=statistics.median(joined[name]),
-                speedup=statistics.median(ratios[name]),
+                speedup=pace[self._baseline] / pace[name],
                 speedup_at_least=lower_end(ratios[name]),
             )
             for name in best

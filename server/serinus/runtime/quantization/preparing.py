@@ -1,14 +1,17 @@
 """Makes a model ready to be quantized: constants folded, shapes known, operators new enough, every node named."""
 
 import dataclasses
+import enum
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import assert_never
 
 import onnx
 import onnxruntime  # type: ignore[import-untyped]  # it ships no types
 
 from serinus.core.errors import ModelRejected
+from serinus.runtime.carving import WHOLE_FILE
 from serinus.runtime.external_data import embed_external_data
 from serinus.runtime.model_file import read_model_file
 from serinus.runtime.sources import ModelSource
@@ -45,7 +48,9 @@ def gather(source: ModelSource, path: Path) -> int:
         DataLost: a file is not what was registered.
     """
     file = read_model_file(source)
-    size_bytes = len(file.content) + sum(len(content) for content in file.external_data.values())
+    weights = {location: len(content) for location, content in file.external_data.items()}
+    # The model file itself may be where its weights are.
+    size_bytes = sum(weights.values()) + (0 if WHOLE_FILE in weights else len(file.content))
     if size_bytes > MOST_BYTES:
         raise ModelRejected(
             f"the model has {size_bytes} bytes: at most {MOST_BYTES} can be quantized", reason="TOO_LARGE"
@@ -59,28 +64,40 @@ def gather(source: ModelSource, path: Path) -> int:
     return size_bytes
 
 
-def prepare(original: Path, folder: Path) -> Iterator[PreparedModel]:
-    """Ways to prepare `original`, the most thorough first; whoever tries them finds out whether they still answer alike.
+class Way(enum.Enum):
+    """How a model is prepared, the most thorough way first: converters and optimizers fail on some real models."""
 
-    What cannot be done with this model is left out: converters and optimizers fail on some real ones.
+    UPGRADED = "newer operators, constants folded"
+    FOLDED = "constants folded"
+    PLAIN = "shapes inferred"
+
+
+def prepare(original: Path, way: Way, path: Path) -> PreparedModel | None:
+    """Write the prepared model to `path`; None if it cannot be prepared that way, or need not be.
+
+    Whoever wants it must find out whether it still answers alike.
     """
     model = onnx.load(original)
-    upgraded = _upgraded(model)
-    for number, candidate in enumerate((upgraded, model)):
-        if candidate is None:
-            continue
-        path = folder / f"prepared-{number}.onnx"
-        if _fold(candidate, path):
-            folded = onnx.load(path)
-            _restore_signature(folded, model)
-            onnx.save(_with_shapes(folded), path)
-            yield describe(path)
-    path = folder / "prepared-plain.onnx"
-    onnx.save(_with_shapes(model), path)
-    yield describe(path)
+    match way:
+        case Way.UPGRADED:
+            upgraded = _upgraded(model)
+            is_folded = upgraded is not None and _fold(upgraded, path)
+        case Way.FOLDED:
+            is_folded = _fold(model, path)
+        case Way.PLAIN:
+            onnx.save(_with_shapes(model), path)
+            return _described(path)
+        case _:
+            assert_never(way)
+    if not is_folded:
+        return None
+    folded = onnx.load(path)
+    _restore_signature(folded, model)
+    onnx.save(_with_shapes(folded), path)
+    return _described(path)
 
 
-def describe(path: Path) -> PreparedModel:
+def _described(path: Path) -> PreparedModel:
     """What there is to quantize in the file; its nodes get names."""
     model = onnx.load(path)
     _name_nodes(model)
@@ -89,14 +106,14 @@ def describe(path: Path) -> PreparedModel:
     operators = Counter(node.op_type for node in model.graph.node)
     return PreparedModel(
         path=path,
-        opset=opset_of(model),
+        opset=_opset(model),
         operators=operators,
         weighted=Counter(node.op_type for node in model.graph.node if constants.intersection(node.input)),
         is_quantized=any(_is_integer(name) for name in operators),
     )
 
 
-def opset_of(model: onnx.ModelProto) -> int:
+def _opset(model: onnx.ModelProto) -> int:
     """Version of the standard operators; 0 if it uses none."""
     return max((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), default=0)
 
@@ -113,7 +130,7 @@ def _is_integer(operator: str) -> bool:
 
 def _upgraded(model: onnx.ModelProto) -> onnx.ModelProto | None:
     """The model with operators that know per-channel scales; None if it has them, or cannot have them."""
-    if opset_of(model) >= CHANNEL_OPSET:
+    if _opset(model) >= CHANNEL_OPSET:
         return None
     try:
         upgraded = onnx.version_converter.convert_version(model, CHANNEL_OPSET)

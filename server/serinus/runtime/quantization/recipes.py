@@ -10,10 +10,6 @@ from onnxruntime.quantization import (  # type: ignore[import-untyped]  # it shi
     QuantType,
     quantize_dynamic,
 )
-from onnxruntime.quantization.calibrate import (  # type: ignore[import-untyped]  # it ships no types
-    MinMaxCalibrater,
-    TensorsData,
-)
 from onnxruntime.quantization.onnx_quantizer import (  # type: ignore[import-untyped]  # it ships no types
     ONNXQuantizer,
 )
@@ -23,14 +19,13 @@ from onnxruntime.quantization.quant_utils import (  # type: ignore[import-untype
 )
 from onnxruntime.quantization.registry import (  # type: ignore[import-untyped]  # it ships no types
     IntegerOpsRegistry,
-    QDQRegistry,
-    QLinearOpsRegistry,
 )
 from onnxruntime.transformers.float16 import (  # type: ignore[import-untyped]  # it ships no types
     convert_float_to_float16,
 )
 
 from serinus.runtime.quantization.preparing import CHANNEL_OPSET, PreparedModel
+from serinus.runtime.quantization.ranges import Ranges, static_operators
 from serinus.runtime.quantization.recipe_names import RecipeName
 
 MULTIPLIES = ("MatMul", "Gemm")
@@ -41,16 +36,8 @@ class NotApplicable(Exception):
     """The recipe has nothing to do with this model; the text is a sentence."""
 
 
-Ranges = TensorsData
-"""Smallest and largest value of each tensor over the calibration rows."""
-
 Build = Callable[[PreparedModel, Callable[[], Ranges], Path], None]
 """Writes the quantized form of a model to a path; raises NotApplicable, and whatever the tools raise."""
-
-
-def static_operators() -> list[str]:
-    """What static recipes can quantize."""
-    return sorted({*QLinearOpsRegistry, *QDQRegistry})
 
 
 def write_static(
@@ -65,6 +52,23 @@ def write_static(
         per_channel: A scale for each channel of the weights.
         excluded: Names of nodes that stay as they are.
     """
+    try:
+        _write_qdq(model, ranges, path, per_channel=per_channel, excluded=excluded)
+    except ValueError:
+        # Its care for small biases fails on a bias of more than one axis.
+        careless = {"QDQDisableWeightAdjustForInt32Bias": True}
+        _write_qdq(model, ranges, path, per_channel=per_channel, excluded=excluded, extra=careless)
+
+
+def _write_qdq(
+    model: PreparedModel,
+    ranges: Ranges,
+    path: Path,
+    *,
+    per_channel: bool,
+    excluded: Collection[str],
+    extra: Mapping[str, bool] | None = None,
+) -> None:
     quantizer = QDQQuantizer(
         load_model_with_shape_infer(model.path),
         per_channel,
@@ -75,7 +79,7 @@ def write_static(
         [],
         list(excluded),
         static_operators(),
-        {},
+        dict(extra or {}),
     )
     quantizer.quantize_model()
     quantizer.model.save_model_to_file(str(path), False)
@@ -183,6 +187,3 @@ def _needs_7_bits() -> bool:
     except OSError:
         return True
     return "avx512_vnni" not in facts and "avx_vnni" not in facts
-
-
-__all__ = ["RECIPES", "Build", "MinMaxCalibrater", "NotApplicable", "Ranges", "check_static", "write_static"]
