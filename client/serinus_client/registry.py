@@ -30,8 +30,8 @@ class AsyncRegistry(RegistryReads):
     caller has read: when the model has changed since, a write ends with `Conflict`. `actor` says who writes, for the
     audit; "" stands for this user on this machine.
 
-    Lists and lookups are tried again like predictions, and so is `register` without `expected_revision`, because doing
-    it twice is doing it once. Other writes are tried again only where the server says that it did nothing.
+    Lists and lookups are tried again like predictions, and so is `register`, because doing it twice is doing it once.
+    Other writes are tried again only where the server says that it did nothing.
     """
 
     async def register(
@@ -91,9 +91,8 @@ class AsyncRegistry(RegistryReads):
             actor=actor or default_actor(),
         )
         attempt = functools.partial(upload, session, bundle, header, on_progress=on_progress or nobody)
-        # With a revision the second try could meet the first one's own success and call it a conflict.
-        repeat = Repeat.LOST if expected_revision is None else Repeat.REFUSED
-        return await session.repeated(attempt, timeout_s=timeout_s, repeat=repeat)
+        # Even with a revision: the server looks first whether this very version is there.
+        return await session.repeated(attempt, timeout_s=timeout_s, repeat=Repeat.LOST)
 
     async def set_alias(
         self,

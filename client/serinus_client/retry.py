@@ -13,6 +13,8 @@ from typing import TypeVar
 
 from serinus_client.errors import Overloaded, SerinusError, Unavailable
 
+_OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"  # the server lost its database while a write was under way
+
 T = TypeVar("T")
 
 
@@ -84,6 +86,11 @@ def wait_before_retry(
     return wait_s if wait_s < remaining_s else None
 
 
+def _did_nothing(error: SerinusError) -> bool:
+    """Whether the server says so: it says when to come back, and not that it does not know how the call ended."""
+    return error.retry_after_s is not None and error.reason != _OUTCOME_UNKNOWN
+
+
 class RetryBudget:
     """Counts how many retries the client may still make: a token bucket that calls and time fill."""
 
@@ -152,7 +159,7 @@ class Retries:
             try:
                 return await attempt()
             except (Overloaded, Unavailable) as error:
-                if repeat is Repeat.REFUSED and error.retry_after_s is None:
+                if repeat is Repeat.REFUSED and not _did_nothing(error):
                     raise
                 failures += 1
                 await self.wait(error, failures=failures, deadline=deadline)

@@ -18,6 +18,9 @@ REGISTER_MODEL = "/serinus.v1.RegistryService/RegisterModel"
 CHUNK_BYTES = 1 << 20  # a quarter of what a server takes in one message
 _HASHED_BYTES = 8 << 20  # at once, in a thread: a caller who gives up waits for no more than this
 
+_MISALIGNED = {"WRONG_SIZE", "HASH_MISMATCH"}  # what the server says of bytes that it did not expect, or not there
+_MOST_CHANGES = 3
+
 OnProgress = Callable[[int, int], None]
 """Called with bytes sent and bytes to send."""
 
@@ -45,29 +48,50 @@ async def upload(
     """Register once, sending only what the server does not have.
 
     Raises:
-        SerinusError: it was not registered; what has arrived need not be sent again by another try.
+        SerinusError: it was not registered.
     """
-    wanted = sorted({file.sha256 for file in header.files})
+    present = await _present(session, header, deadline)
+    for _ in range(_MOST_CHANGES):
+        try:
+            return await _send(session, bundle, header, present, deadline, on_progress)
+        except InvalidInput as error:
+            if error.reason not in _MISALIGNED:
+                raise
+            # Somebody else may have brought or removed a file between the question and the stream.
+            before, present = present, await _present(session, header, deadline)
+            if present == before:
+                raise
+    return await _send(session, bundle, header, present, deadline, on_progress)
+
+
+async def _present(session: Session, header: pb.RegisterModelHeader, deadline: float) -> frozenset[str]:
+    """Hashes of files that the server has."""
     found = await session.ask(
         FIND_ARTIFACTS,
-        pb.FindArtifactsRequest(sha256=wanted),
+        pb.FindArtifactsRequest(sha256=sorted({file.sha256 for file in header.files})),
         pb.FindArtifactsResponse,
         timeout_s=deadline - session.loop.time(),
     )
-    requests = _requests(bundle, header, set(found.present), on_progress)
+    return frozenset(found.present)
+
+
+async def _send(
+    session: Session,
+    bundle: Bundle,
+    header: pb.RegisterModelHeader,
+    present: frozenset[str],
+    deadline: float,
+    on_progress: OnProgress,
+) -> pb.RegisterModelResponse:
+    requests = _requests(bundle, header, present, on_progress)
     async with contextlib.aclosing(requests):
         return await session.upload(REGISTER_MODEL, requests, pb.RegisterModelResponse, deadline)
 
 
 async def _requests(
-    bundle: Bundle, header: pb.RegisterModelHeader, present: set[str], on_progress: OnProgress
+    bundle: Bundle, header: pb.RegisterModelHeader, present: frozenset[str], on_progress: OnProgress
 ) -> AsyncGenerator[pb.RegisterModelRequest, None]:
-    known = set(present)
-    missing: list[pb.ArtifactFile] = []
-    for file in header.files:
-        if file.sha256 not in known:
-            known.add(file.sha256)  # a content that two files share is sent once
-            missing.append(file)
+    missing = [file for file in header.files if file.sha256 not in present]
     total_bytes = sum(file.size_bytes for file in missing)
     sent_bytes = 0
     on_progress(sent_bytes, total_bytes)

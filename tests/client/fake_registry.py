@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import grpc.aio
 
-from serinus.core.errors import AlreadyExists, Conflict, NotFound, Refused, ServerError
+from serinus.core.errors import AlreadyExists, Conflict, InvalidInput, NotFound, Refused, ServerError
 from serinus.core.selector import resolve
 from serinus.core.version import ModelVersion, Version
 from serinus.transport.status import status_of
@@ -31,6 +31,7 @@ class FakeRegistry:
         uploads: Bytes of chunks by registration.
         stop_upload_after: Bytes of chunks after which a registration fails as a lost connection, once; kept files stay.
         blobs: Content by hash.
+        arriving: What others bring right after the next question for what is there.
         models: By name.
         changes: All writes.
         chunk_bytes: Of a download.
@@ -49,6 +50,7 @@ class FakeRegistry:
         self.blobs: dict[str, bytes] = {}
         self.models: dict[str, pb.RegisteredModel] = {}
         self.changes: list[pb.Change] = []
+        self.arriving: list[dict[str, bytes]] = []
         self.chunk_bytes = 1 << 16
         self.stop_download_after: int | None = None
         self.corrupt: Callable[[bytes], bytes] = bytes
@@ -222,7 +224,10 @@ class FakeRegistry:
         return held
 
     def _FindArtifacts(self, request):  # noqa: N802 - the protocol's name
-        return pb.FindArtifactsResponse(present=[sha256 for sha256 in request.sha256 if sha256 in self.blobs])
+        present = [sha256 for sha256 in request.sha256 if sha256 in self.blobs]
+        while self.arriving:
+            self.blobs.update(self.arriving.pop())
+        return pb.FindArtifactsResponse(present=present)
 
     async def _RegisterModel(self, requests):  # noqa: N802 - the protocol's name
         header = (await anext(requests)).header
@@ -235,7 +240,7 @@ class FakeRegistry:
             self.uploads[-1] += len(request.chunk)
             while missing and len(content) >= missing[0].size_bytes:
                 file, content = missing[0], self._keep(missing[0], content)
-                missing = [other for other in missing if other.sha256 != file.sha256]
+                missing.remove(file)
             if self.stop_upload_after is not None and self.uploads[-1] >= self.stop_upload_after:
                 self.stop_upload_after = None
                 raise ConnectionError
@@ -246,7 +251,7 @@ class FakeRegistry:
     def _keep(self, file: pb.ArtifactFile, content: bytes) -> bytes:
         own, rest = content[: file.size_bytes], content[file.size_bytes :]
         if hashlib.sha256(own).hexdigest() != file.sha256:
-            raise Refused(f"file {file.path!r} is not what was announced", reason="HASH_MISMATCH")
+            raise InvalidInput(f"file {file.path!r} is not what was announced", reason="HASH_MISMATCH")
         self.blobs[file.sha256] = own
         return rest
 

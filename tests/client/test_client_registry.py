@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+import hashlib
 import json
 import socket
 
@@ -10,6 +11,7 @@ import pytest
 
 from serinus.core.errors import AlreadyExists as TakenError
 from serinus.core.errors import Draining, StoreUnavailable
+from serinus.core.errors import InvalidInput as WrongError
 from serinus_api.v1 import admin_pb2, predict_pb2
 from serinus_api.v1 import registry_pb2 as pb
 from serinus_client import AlreadyExists, AsyncClient, Client, Conflict, InvalidInput, NotFound, Refused, Unavailable
@@ -174,12 +176,32 @@ async def test_an_interrupted_upload_goes_on_with_the_files_that_are_missing(cli
     assert (fake.uploads, len(waits)) == ([2 << 20, 2 << 20], 1)
 
 
-async def test_with_a_revision_a_lost_registration_is_not_repeated(client, fake, waits, tmp_path):
-    """The second try could meet the first one's own success and call it a conflict."""
+async def test_with_a_revision_a_lost_registration_is_repeated_as_well(client, fake, waits, tmp_path):
+    """The server looks for the version before it looks at the revision."""
     (tmp_path / "model.onnx").write_bytes(b"m" * 100)
     fake.stop_upload_after = 1
-    with pytest.raises(Unavailable):
-        await client.registry.register("m", tmp_path, "1.0.0", expected_revision=0)
+    assert (await client.registry.register("m", tmp_path, "1.0.0", expected_revision=0)).created
+    assert len(waits) == 1
+
+
+async def test_files_that_others_bring_meanwhile_are_asked_for_again(client, fake, tmp_path):
+    """What was sent then is not what the server waits for; when nothing changed, the refusal is real."""
+    (tmp_path / "a.bin").write_bytes(b"a" * 100)
+    (tmp_path / "model.onnx").write_bytes(b"m" * 100)
+    fake.arriving = [{hashlib.sha256(b"a" * 100).hexdigest(): b"a" * 100}]
+    assert (await client.registry.register("m", tmp_path, "1.0.0")).created
+    assert fake.uploads == [100, 100]  # it stopped reading at the first file
+    fake.faults = {"RegisterModel": [WrongError("changed", reason="HASH_MISMATCH")]}
+    with pytest.raises(InvalidInput, match="HASH_MISMATCH: changed"):
+        await client.registry.register("m", tmp_path, "1.1.0")
+
+
+async def test_a_write_whose_end_the_server_does_not_know_is_not_repeated(client, fake, waits):
+    """Although it says when to come back."""
+    fake.add("m", "1.0.0")
+    fake.faults = {"SetAlias": [StoreUnavailable("lost", reason="OUTCOME_UNKNOWN")]}
+    with pytest.raises(Unavailable, match="OUTCOME_UNKNOWN"):
+        await client.registry.set_alias("m", "canary", "1.0.0")
     assert waits == []
 
 
