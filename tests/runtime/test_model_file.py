@@ -113,8 +113,11 @@ def weight(dims: list[int]) -> TensorProto:
     return TensorProto(name="w", data_type=TensorProto.FLOAT, dims=dims)
 
 
+ADDING = [helper.make_node("Add", ["x", "w"], ["y"])]
+
+
 @pytest.mark.parametrize(
-    "content",
+    ("content", "why"),
     [
         pytest.param(
             models.build(
@@ -122,33 +125,53 @@ def weight(dims: list[int]) -> TensorProto:
                 [X],
                 [models.value("a", DType.FP32, ["N", 2])],
             ),
+            "its graph has a cycle",
             id="a cycle",
         ),
         pytest.param(
-            models.build([helper.make_node("Identity", ["x"], ["y"])] * 2, [X], [Y]), id="two nodes of one output"
-        ),
-        pytest.param(models.build([helper.make_node("Identity", ["z"], ["y"])], [X], [Y]), id="an unknown name"),
-        pytest.param(models.build([helper.make_node("Fly", ["x"], ["y"])], [X], [Y]), id="an unknown operator"),
-        pytest.param(
-            models.build([helper.make_node("Add", ["x", "w"], ["y"])], [X], [Y], [weight([2**40])]), id="2**40 values"
+            models.build([helper.make_node("Identity", ["x"], ["y"])] * 2, [X], [Y]),
+            "it defines a name twice",
+            id="two nodes of one output",
         ),
         pytest.param(
-            models.build([helper.make_node("Add", ["x", "w"], ["y"])], [X], [Y], [weight([2**62, 2**62])]),
-            id="more values than a size can count",
+            models.build([helper.make_node("Identity", ["x"], ["z"])], [X], [Y]),
+            "nothing gives one of its outputs",
+            id="an output of nothing",
         ),
         pytest.param(
-            models.build([helper.make_node("Add", ["x", "w"], ["y"])], [X], [Y], [weight([-5])]), id="negative values"
+            models.build([helper.make_node("Identity", ["z"], ["y"])], [X], [Y]),
+            "a node takes what nothing gives",
+            id="an unknown name",
+        ),
+        pytest.param(
+            models.build([helper.make_node("Fly", ["x"], ["y"])], [X], [Y]),
+            "it uses an operator that its opset does not have",
+            id="an unknown operator",
+        ),
+        pytest.param(
+            models.build(ADDING, [X], [Y], [weight([5])]),
+            "shapes in its graph contradict each other",
+            id="shapes that do not fit",
         ),
     ],
 )
-def test_impossible_graphs_are_rejected_in_silence(load, tmp_path, content, capfd):
-    """The reason is onnxruntime's; its text, which may hold paths, is kept as the cause and printed nowhere."""
+def test_impossible_graphs_are_rejected_in_silence(load, tmp_path, content, why, capfd):
+    """In our words; onnxruntime's text, which may hold paths, is kept as the cause and printed nowhere."""
     reason, message = rejection(load, content)
     assert reason == "INVALID_MODEL"
     assert message.startswith("onnxruntime ")
-    assert "refuses the model file 'model.onnx': " in message
+    assert message.endswith(f" refuses the model file 'model.onnx': {why}")
     assert str(tmp_path) not in message
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("dims", [[2**40], [2**62, 2**62], [-5]])
+def test_impossible_weights_are_rejected(load, dims):
+    """Before anything is allocated for them."""
+    assert rejection(load, models.build(ADDING, [X], [Y], [weight(dims)])) == (
+        "INVALID_MODEL",
+        f"the model file 'model.onnx' holds the weight 'w' of the impossible shape {dims}",
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from pathlib import Path
 from serinus.core.errors import ServerError
 from serinus.core.version import ModelVersion, Version
 from serinus.runtime.intake_report import IntakeReport, IntakeRequest, Refusal, too_much_memory
-from serinus.runtime.memory import is_out_of_memory
 from serinus.runtime.model import load_model
+from serinus.runtime.native_errors import is_out_of_memory
 from serinus.runtime.options import SessionOptions
 from serinus.runtime.pool import ComputePool
 from serinus.runtime.samples import sample_inputs

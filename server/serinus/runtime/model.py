@@ -15,8 +15,8 @@ from serinus.runtime.costs import CostModel
 from serinus.runtime.finite import nonfinite_rows
 from serinus.runtime.goldens import GoldenRun, run_goldens
 from serinus.runtime.invocation import choose_invocation
-from serinus.runtime.memory import is_out_of_memory
 from serinus.runtime.model_file import read_model_file
+from serinus.runtime.native_errors import is_out_of_memory
 from serinus.runtime.options import SessionOptions
 from serinus.runtime.pool import ComputePool
 from serinus.runtime.session import Session, open_session
@@ -76,7 +76,8 @@ def _open(identity: ModelVersion, source: ModelSource, options: SessionOptions, 
     # One unlucky value in a loop's count would stop the event loop for as long as that run takes.
     quick_s = 0.0 if file.has_loop else QUICK_S
     notes = (note,) if note else ()
-    return OnnxModel(identity, session, signature, options, pool, quick_s=quick_s, notes=notes)
+    size_bytes = len(file.content) + sum(len(weights) for weights in file.external_data.values())
+    return OnnxModel(identity, session, signature, options, pool, quick_s=quick_s, notes=notes, size_bytes=size_bytes)
 
 
 class OnnxModel:
@@ -88,6 +89,8 @@ class OnnxModel:
         cost: What its runs cost, learned from all of them.
         notes: What the operator should know, a sentence each, such as why requests are not joined.
         goldens: How its golden requests went; all of them passed.
+        size_bytes: Of its files, weights included. What the process grows by at a load tells less: other models run
+            meanwhile, and allocators give back late.
     """
 
     def __init__(
@@ -100,10 +103,12 @@ class OnnxModel:
         *,
         quick_s: float = QUICK_S,
         notes: tuple[str, ...] = (),
+        size_bytes: int = 0,
     ) -> None:
         self.identity = identity
         self.cost = CostModel()
         self.notes = notes
+        self.size_bytes = size_bytes
         self.goldens: tuple[GoldenRun, ...] = ()
         self._session: Session | None = session
         self._options = options

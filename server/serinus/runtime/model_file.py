@@ -1,6 +1,7 @@
 """What a model file must be before onnxruntime sees it: whole, without foreign code, referring to nothing outside."""
 
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator, Mapping
 
 import onnx
@@ -13,6 +14,7 @@ from serinus.runtime.sources import ModelSource, open_source
 
 MOST_NODES = 200_000  # of large language models; each costs parsing, during which nothing else of the process runs
 
+_MOST_ELEMENTS = 1 << 36  # of one weight; what is beyond is a damaged number
 _STANDARD_DOMAINS = frozenset(
     {
         "",
@@ -75,6 +77,8 @@ def read_model_file(source: ModelSource) -> ModelFile:
             "the location of the model's external data is one that no file can have", reason="EXTERNAL_DATA_FORBIDDEN"
         )
     inner = list(_inner_tensors(model))
+    for tensor in (*model.graph.initializer, *inner):
+        _check_shape(tensor, name)
     outer = (tensor for tensor in model.graph.initializer if not _lies_in_whole_file(tensor))
     external_data = dict(map_external_data(files, (*outer, *inner)))
     # What onnxruntime does not take from memory it would look for in the folder where the server was started.
@@ -129,6 +133,14 @@ def _check_nodes(model: onnx.ModelProto, name: str) -> None:
                 f" {node.domain[:64]!r}; custom operators are not loaded",
                 reason="UNKNOWN_OPERATOR",
             )
+
+
+def _check_shape(tensor: onnx.TensorProto, name: str) -> None:
+    if any(dim < 0 for dim in tensor.dims) or math.prod(tensor.dims) > _MOST_ELEMENTS:
+        raise ModelRejected(
+            f"the model file {name!r} holds the weight {tensor.name[:64]!r} of the impossible shape"
+            f" {str(list(tensor.dims))[:64]}"
+        )
 
 
 def _lies_in_whole_file(tensor: onnx.TensorProto) -> bool:

@@ -8,8 +8,8 @@ import onnx
 import onnxruntime  # type: ignore[import-untyped]  # it ships no types
 
 from serinus.core.errors import ModelRejected, ServerError
-from serinus.runtime.memory import is_out_of_memory
 from serinus.runtime.model_file import ModelFile
+from serinus.runtime.native_errors import is_out_of_memory, why_refused
 from serinus.runtime.options import SessionOptions
 from serinus.runtime.providers import check_granted, resolve_providers
 from serinus.runtime.signatures import Declared
@@ -66,7 +66,7 @@ def open_session(file: ModelFile, options: SessionOptions) -> Session:
                 f"the model file {file.name!r} takes more memory than there is", reason="TOO_MUCH_MEMORY"
             ) from error
         raise ModelRejected(
-            f"onnxruntime {onnxruntime.__version__} refuses the model file {file.name!r}: {_why(error)}"
+            f"onnxruntime {onnxruntime.__version__} refuses the model file {file.name!r}: {why_refused(error)}"
         ) from error
     return session  # type: ignore[no-any-return]  # onnxruntime ships no types
 
@@ -89,15 +89,6 @@ def _settings(options: SessionOptions) -> Any:
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     settings.add_session_config_entry("session.inter_op.allow_spinning", "0")
     return settings
-
-
-def _why(error: Exception) -> str:
-    """A sentence for the kind of refusal; onnxruntime's own text may hold paths."""
-    return {
-        "InvalidGraph": "its graph is not valid",
-        "InvalidProtobuf": "it is not a valid file",
-        "NotImplemented": "it uses an operator or a type that is not built",
-    }.get(type(error).__name__, "it cannot be loaded")
 
 
 def _check_age(file: ModelFile) -> None:

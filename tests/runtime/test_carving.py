@@ -1,0 +1,110 @@
+"""Large weights are set aside, and nothing else of a model changes."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from serinus.core.dtypes import DType
+from serinus.core.predictor import Request
+from serinus.runtime.carving import WHOLE_FILE, carve
+from tests.support import models
+
+RNG = np.random.default_rng(0)
+LARGE = RNG.standard_normal((64, 64)).astype(np.float32)
+SMALL = RNG.standard_normal(64).astype(np.float32)
+
+
+def linear(*weights: TensorProto) -> bytes:
+    """y = x @ large + small."""
+    return models.build(
+        [helper.make_node("MatMul", ["x", "large"], ["xw"]), helper.make_node("Add", ["xw", "small"], ["y"])],
+        [models.value("x", DType.FP32, ["N", 64])],
+        [models.value("y", DType.FP32, ["N", 64])],
+        weights,
+    )
+
+
+def put_back(content: bytes, carved: bytes) -> onnx.ModelProto:
+    model = onnx.ModelProto.FromString(carved)
+    for tensor in model.graph.initializer:
+        said = {entry.key: entry.value for entry in tensor.external_data}
+        if said.get("location") == WHOLE_FILE:
+            start = int(said["offset"])
+            tensor.raw_data = content[start : start + int(said["length"])]
+            tensor.ClearField("external_data")
+            tensor.ClearField("data_location")
+    return model
+
+
+def test_only_large_weights_are_set_aside():
+    """Put back, they make the same model."""
+    content = linear(numpy_helper.from_array(LARGE, "large"), numpy_helper.from_array(SMALL, "small"))
+    carved = carve(content)
+    assert carved.count == 1
+    assert len(carved.content) < 1000
+    assert put_back(content, carved.content) == onnx.ModelProto.FromString(content)
+
+
+@pytest.mark.parametrize("name", ["magika", "ocr-classifier", "ocr-recognition", "silero"])
+def test_real_models_stay_what_they_are(name):
+    """However their exporters write them."""
+    content = models.real_model(name).read_bytes()
+    assert put_back(content, carve(content).content) == onnx.ModelProto.FromString(content)
+
+
+def twice(content: bytes) -> bytes:
+    """The graph in two parts, as the wire format allows."""
+    model = onnx.ModelProto.FromString(content)
+    weights = onnx.ModelProto()
+    weights.graph.initializer.extend(model.graph.initializer)
+    model.graph.ClearField("initializer")
+    return model.SerializeToString() + weights.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x3a",
+        b"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+        b"\x3a\x05\x0a",
+        b"\x0b\x0c",
+        linear(numpy_helper.from_array(LARGE, "large"))[:-9],
+        twice(linear(numpy_helper.from_array(LARGE, "large"))),
+        linear(TensorProto(name="large", data_type=TensorProto.FLOAT, dims=[64, 64], float_data=LARGE.ravel())),
+        linear(TensorProto(name="large", data_type=TensorProto.STRING, dims=[1], raw_data=bytes(8192))),
+        linear(
+            TensorProto(
+                name="large",
+                data_type=TensorProto.FLOAT,
+                dims=[64, 64],
+                raw_data=LARGE.tobytes(),
+                data_location=TensorProto.EXTERNAL,
+            )
+        ),
+    ],
+    ids=["empty", "cut", "no number", "too short", "group", "truncated", "twice", "typed", "text", "external"],
+)
+def test_what_is_unusual_is_left_as_it_is(content):
+    """Whoever parses it decides."""
+    assert carve(content).content is content
+
+
+@pytest.mark.parametrize(
+    "dtype", [np.float32, np.float64, np.float16, np.int8, np.uint8, np.int16, np.uint16, np.int32, np.int64, np.uint64]
+)
+def test_weights_of_every_type_arrive(load, dtype):
+    """Bit by bit."""
+    weights = RNG.integers(0, 100, 8192).astype(dtype)
+    model = load(
+        models.build(
+            [helper.make_node("Gather", ["w", "x"], ["y"])],
+            [models.value("x", DType.INT64, ["N"])],
+            [models.value("y", next(each for each in DType if each.numpy == np.dtype(dtype)), ["N"])],
+            [numpy_helper.from_array(weights, "w")],
+        )
+    )
+    indices = np.arange(8192, dtype=np.int64)
+    response = model.run(Request({"x": indices}, deadline=0.0, rows=8192))
+    np.testing.assert_array_equal(response.outputs["y"], weights)
