@@ -51,7 +51,14 @@ async def read_refreshed(connection: AsyncConnection, old: Snapshot) -> Snapshot
     head = await read_head(connection)
     if _is_of(head, old):
         return old
-    return await _read_since(connection, head, old if await _is_past(connection, head, old) else Snapshot(0, {}))
+    if await _is_past(connection, head, old):
+        return await _read_since(connection, head, old)
+    _log.error(
+        "registry went back: its database lost writes that were acknowledged",
+        known_revision=old.revision,
+        revision=head.revision,
+    )
+    return await _read_since(connection, head, Snapshot(0, {}))
 
 
 async def read_audit(

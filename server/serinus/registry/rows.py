@@ -24,7 +24,8 @@ _PARSED_FACTS = 4096  # more versions than a registry has that anybody looks at;
 
 
 @functools.lru_cache(_PARSED_FACTS)
-def _facts_of(text: str) -> VersionFacts:
+def facts_of(text: str) -> VersionFacts:
+    """The facts that a row or a file holds as YAML."""
     # Reading YAML takes milliseconds, and a version's facts never change.
     return parse_version_facts(text)
 
@@ -58,7 +59,7 @@ def version_record(row: Row) -> VersionRecord:
     return VersionRecord(
         identity=ModelVersion(values["model"], Version.parse(values["version"]), values["number"]),
         manifest=manifest_of(values["manifest"]),
-        facts=_facts_of(values["facts"]),
+        facts=facts_of(values["facts"]),
         examination=examination_of(values["examination"]),
         change=ChangeLevel(values["change"]),
         is_forced=values["is_forced"],
