@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from serinus.app.sources import ModelSources
-from serinus.config.models import ModelSpec
+from serinus.config.models import ModelOptions, ModelSpec, VersionSpec
 from serinus.core.errors import InvalidInput, ModelRejected, NotFound
 from serinus.lifecycle.models import Models
+from serinus.lifecycle.servable import MakeRoom
 from tests.lifecycle.fake_servables import FakeLoader, FakeServable
 from tests.support.fakes import settle
 
@@ -20,18 +21,19 @@ class ReadingLoader(FakeLoader):
 
     Attributes:
         read: Content by version of the last load of each.
-        specs: What was asked for, in order.
+        options: What was asked for, in order.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.read: dict[int, bytes] = {}
-        self.specs: list[ModelSpec] = []
+        self.options: list[ModelOptions] = []
 
-    async def __call__(self, spec: ModelSpec, number: int) -> FakeServable:
-        self.specs.append(spec)
-        servable = await super().__call__(spec, number)
-        self.read[number] = spec.versions[number].read_bytes()
+    async def __call__(self, spec: VersionSpec, make_room: MakeRoom) -> FakeServable:
+        self.options.append(spec.options)
+        servable = await super().__call__(spec, make_room)
+        assert isinstance(spec.source, Path)
+        self.read[spec.identity.number] = spec.source.read_bytes()
         return servable
 
 
@@ -86,7 +88,7 @@ async def test_a_model_of_the_repository_is_read_anew(world: World):
     world.add("stored", 2, b"stored 2")
     await sources.load("stored", None, {})
     assert world.serving == ["stored@2.0.0"]
-    assert (world.loader.read[2], world.loader.specs[-1].max_batch_size) == (b"stored 2", 8)
+    assert (world.loader.read[2], world.loader.options[-1].max_batch_size) == (b"stored 2", 8)
 
 
 async def test_a_model_that_was_named_at_the_start_is_loaded_from_where_it_lies(world: World):
@@ -99,7 +101,7 @@ async def test_a_model_that_was_named_at_the_start_is_loaded_from_where_it_lies(
 async def test_a_configuration_that_is_sent_along_counts_in_place_of_the_file(world: World):
     """The model's own files are served by it."""
     await world.sources().load("stored", CONFIG, {})
-    assert (world.serving, world.loader.specs[-1].max_batch_size) == (["stored@1.0.0"], 4)
+    assert (world.serving, world.loader.options[-1].max_batch_size) == (["stored@1.0.0"], 4)
 
 
 async def test_files_that_are_sent_along_count_in_place_of_all_files(world: World):

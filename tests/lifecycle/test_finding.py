@@ -4,7 +4,7 @@ import pytest
 
 from serinus.core.errors import InvalidInput, NotFound, NotLoaded, ServerError
 from tests.lifecycle.conftest import World
-from tests.lifecycle.fake_servables import model_spec
+from tests.lifecycle.fake_servables import model_plan
 from tests.support.fakes import settle
 
 BAD_NAME = "expected [a-z0-9][a-z0-9._-]{0,127} without '..'"
@@ -23,7 +23,7 @@ def refusal(world: World, model: str, version: str) -> tuple[type[ServerError], 
 )
 async def test_a_version_is_found_by_nothing_by_number_and_by_name(world: World, asked: str, found: str):
     """Nothing means the newest by number; 10 is newer than 9."""
-    await world.models.load(model_spec("m", 2, 10, 9))
+    await world.models.reload(model_plan("m", 2, 10, 9))
     assert str(world.models.find("m", asked).identity.version) == found
     assert await world.answered_by(asked) == found
 
@@ -36,7 +36,7 @@ async def test_an_unknown_model_is_not_found(world: World):
 
 async def test_an_unknown_version_is_not_found(world: World):
     """The sentence says which there are."""
-    await world.models.load(model_spec("m", 1, 3))
+    await world.models.reload(model_plan("m", 1, 3))
     message = "model 'm' has no version '2': expected one of ['1.0.0', '3.0.0']"
     assert refusal(world, "m", "2") == (NotFound, "NOT_FOUND", "version", message)
     assert refusal(world, "m", "stable")[:3] == (NotFound, "NOT_FOUND", "version")
@@ -44,19 +44,24 @@ async def test_an_unknown_version_is_not_found(world: World):
 
 async def test_a_version_that_is_known_but_does_not_serve_is_not_loaded(world: World):
     """By its number and by its name; the sentence says what it is doing."""
-    await world.models.load(model_spec("m", 1))
-    await world.models.load(model_spec("m", 2))
+    await world.models.reload(model_plan("m", 1))
+    await world.models.reload(model_plan("m", 2))
     await settle()
-    expected = (NotLoaded, "NOT_LOADED", "version", "m@1.0.0 is UNAVAILABLE")
+    expected = (
+        NotLoaded,
+        "NOT_LOADED",
+        "version",
+        "m@1.0.0 is UNAVAILABLE (unloaded); 'serinus models load m@1.0.0' loads it",
+    )
     assert refusal(world, "m", "1") == refusal(world, "m", "1.0.0") == expected
 
 
 async def test_a_model_of_which_nothing_serves_is_not_loaded(world: World):
     """It was unloaded, or could not even be read."""
-    await world.models.load(model_spec("m", 1))
+    await world.models.reload(model_plan("m", 1))
     await world.models.unload("m")
     world.models.reject("broken", "config.pbtxt cannot be parsed")
-    message = "model {!r} is known but no version of it serves now"
+    message = "model {0!r} is known but no version of it serves now; 'serinus models load {0}' loads it"
     assert refusal(world, "m", "") == (NotLoaded, "NOT_LOADED", "model", message.format("m"))
     assert refusal(world, "broken", "") == (NotLoaded, "NOT_LOADED", "model", message.format("broken"))
     assert refusal(world, "broken", "1") == (NotLoaded, "NOT_LOADED", "model", message.format("broken"))
@@ -72,8 +77,8 @@ async def test_what_cannot_name_a_model_is_no_name(world: World, model: str):
 @pytest.mark.parametrize("version", [" ", "1/2", "../1", "-1", "v" * 129, "1\n"])
 async def test_what_cannot_name_a_version_is_no_name(world: World, version: str):
     """Whether the model exists or not."""
-    await world.models.load(model_spec("m", 1))
-    message = f"invalid version {version[:64]!r}: expected MAJOR.MINOR.PATCH, a number or an alias"
+    await world.models.reload(model_plan("m", 1))
+    message = f"invalid version {version[:64]!r}: expected MAJOR.MINOR.PATCH, a number, an alias or a range"
     expected = (InvalidInput, "INVALID_VERSION", "version", message)
     assert refusal(world, "m", version) == refusal(world, "none", version) == expected
 
@@ -88,8 +93,8 @@ async def test_a_call_that_means_nothing_is_counted_once(world: World):
 
 async def test_what_serves_is_listed_by_name_then_newest_first(world: World):
     """Each version once, although it is found by two names."""
-    for spec in (model_spec("b", 1, 10, 2), model_spec("a", 3)):
-        await world.models.load(spec)
+    for plan in (model_plan("b", 1, 10, 2), model_plan("a", 3)):
+        await world.models.reload(plan)
     assert [str(servable.identity) for servable in world.models.serving()] == [
         "a@3.0.0",
         "b@10.0.0",
@@ -102,7 +107,7 @@ async def test_what_serves_is_listed_by_name_then_newest_first(world: World):
 
 async def test_labels_are_those_of_the_version_that_answered(world: World):
     """None when it is gone meanwhile."""
-    await world.models.load(model_spec("m", 1))
+    await world.models.reload(model_plan("m", 1))
     (servable,) = world.loader.made
     servable.labels = {"y": ("cat", "dog")}
     assert world.models.labels(servable.identity) == {"y": ("cat", "dog")}

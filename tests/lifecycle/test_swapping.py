@@ -6,7 +6,7 @@ import pytest
 
 from serinus.core.errors import ModelRejected, NotFound
 from tests.lifecycle.conftest import World, begun, world
-from tests.lifecycle.fake_servables import model_spec
+from tests.lifecycle.fake_servables import model_plan
 from tests.support.fakes import settle
 
 REJECTED = ModelRejected("the model file is damaged")
@@ -14,14 +14,14 @@ REJECTED = ModelRejected("the model file is damaged")
 
 async def test_calls_reach_the_old_version_until_the_new_one_is_ready(world: World):
     """And the new one from then on; the call inside the old one is answered by it."""
-    await world.models.load(model_spec("m", 1))
+    await world.models.reload(model_plan("m", 1))
     old = world.loader.made[0]
     old.gate.clear()
     inside = await begun(world.call())
     world.loader.gates[2] = asyncio.Event()
-    loading = await begun(world.models.load(model_spec("m", 2)))
+    loading = await begun(world.models.reload(model_plan("m", 2)))
     late = await begun(world.call())
-    assert old.inside == 2
+    assert old.calls == 2
     world.loader.gates[2].set()
     await loading
     assert await world.answered_by() == "2.0.0"
@@ -33,11 +33,11 @@ async def test_calls_reach_the_old_version_until_the_new_one_is_ready(world: Wor
 
 async def test_the_same_version_may_be_loaded_again_under_its_calls(world: World):
     """The old load closes when its calls are answered; the version was never gone."""
-    await world.models.load(model_spec("m", 1))
+    await world.models.reload(model_plan("m", 1))
     old = world.loader.made[0]
     old.gate.clear()
     inside = await begun(world.call())
-    await world.models.load(model_spec("m", 1))
+    await world.models.reload(model_plan("m", 1))
     new = world.loader.made[1]
     assert world.models.find("m", "1") is new
     assert (await world.call()).answered_by == new.identity
@@ -51,9 +51,9 @@ async def test_the_same_version_may_be_loaded_again_under_its_calls(world: World
 
 async def test_several_versions_appear_and_disappear_at_once(world: World):
     """No call sees one without the other."""
-    await world.models.load(model_spec("m", 1, 2))
+    await world.models.reload(model_plan("m", 1, 2))
     world.loader.gates[3] = asyncio.Event()
-    loading = await begun(world.models.load(model_spec("m", 3, 4)))
+    loading = await begun(world.models.reload(model_plan("m", 3, 4)))
     assert [servable.identity.number for servable in world.models.serving("m")] == [2, 1]
     assert await world.answered_by() == "2.0.0"
     world.loader.gates[3].set()
@@ -63,17 +63,17 @@ async def test_several_versions_appear_and_disappear_at_once(world: World):
 
 async def test_versions_are_loaded_newest_first(world: World):
     """The one that most callers mean."""
-    await world.models.load(model_spec("m", 2, 10, 1))
+    await world.models.reload(model_plan("m", 2, 10, 1))
     assert world.loader.started == [("m", 10), ("m", 2), ("m", 1)]
 
 
 async def test_a_load_that_fails_keeps_what_served(world: World):
     """The same version, or another one."""
-    await world.models.load(model_spec("m", 1))
+    await world.models.reload(model_plan("m", 1))
     for number in (1, 2):
         world.loader.failing[number] = REJECTED
         with pytest.raises(ModelRejected) as refused:
-            await world.models.load(model_spec("m", number))
+            await world.models.reload(model_plan("m", number))
         assert refused.value is REJECTED
         assert world.models.find("m", "") is world.loader.made[0]
     assert world.states == [("m@2.0.0", "UNAVAILABLE", REJECTED.message), ("m@1.0.0", "READY", "")]
@@ -82,11 +82,11 @@ async def test_a_load_that_fails_keeps_what_served(world: World):
 
 async def test_versions_that_load_serve_although_others_fail(world: World):
     """The error is that of the newest; one that failed and served before goes on serving."""
-    await world.models.load(model_spec("m", 1, 2))
+    await world.models.reload(model_plan("m", 1, 2))
     old = {servable.identity.number: servable for servable in world.loader.made}
     world.loader.failing = {1: ModelRejected("one"), 4: ModelRejected("four")}
     with pytest.raises(ModelRejected, match="four"):
-        await world.models.load(model_spec("m", 1, 3, 4))
+        await world.models.reload(model_plan("m", 1, 3, 4))
     await settle()
     assert [servable.identity.number for servable in world.models.serving("m")] == [3, 1]
     assert world.models.find("m", "1") is old[1]
@@ -104,20 +104,20 @@ async def test_a_first_load_that_fails_leaves_a_reason(world: World):
     """Nothing serves, nothing is forgotten, and the next load starts anew."""
     world.loader.failing[1] = REJECTED
     with pytest.raises(ModelRejected):
-        await world.models.load(model_spec("m", 1))
+        await world.models.reload(model_plan("m", 1))
     assert (world.states, world.gone) == ([("m@1.0.0", "UNAVAILABLE", REJECTED.message)], [])
     world.loader.failing.clear()
-    await world.models.load(model_spec("m", 1))
+    await world.models.reload(model_plan("m", 1))
     assert world.states == [("m@1.0.0", "READY", "")]
 
 
 @pytest.mark.parametrize("how", ["cancelled", "a bug"])
 async def test_a_load_that_is_interrupted_leaves_everything_as_it_was(world: World, how: str):
     """What it had loaded by then is closed; what served serves, and is said to."""
-    await world.models.load(model_spec("m", 1))
+    await world.models.reload(model_plan("m", 1))
     old = world.loader.made[0]
     world.loader.gates[1] = asyncio.Event()
-    loading = await begun(world.models.load(model_spec("m", 1, 2, 3)))
+    loading = await begun(world.models.reload(model_plan("m", 1, 2, 3)))
     assert world.states == [("m@3.0.0", "LOADING", ""), ("m@2.0.0", "LOADING", ""), ("m@1.0.0", "READY", "")]
     if how == "cancelled":
         loading.cancel()
@@ -140,7 +140,7 @@ async def test_a_load_that_is_interrupted_leaves_everything_as_it_was(world: Wor
 
 async def test_unloading_waits_for_the_calls_inside(world: World):
     """No new ones come in meanwhile."""
-    await world.models.load(model_spec("m", 1))
+    await world.models.reload(model_plan("m", 1))
     (servable,) = world.loader.made
     servable.gate.clear()
     inside = await begun(world.call())
@@ -155,11 +155,11 @@ async def test_unloading_waits_for_the_calls_inside(world: World):
 
 async def test_unloading_waits_for_the_calls_of_earlier_loads_too(world: World):
     """They are inside the model, although another load serves."""
-    await world.models.load(model_spec("m", 1))
+    await world.models.reload(model_plan("m", 1))
     old = world.loader.made[0]
     old.gate.clear()
     inside = await begun(world.call())
-    await world.models.load(model_spec("m", 1))
+    await world.models.reload(model_plan("m", 1))
     unloading = await begun(world.models.unload("m"))
     assert world.loader.made[1].is_closed
     assert (unloading.done(), world.gone) == (False, [])
@@ -172,7 +172,7 @@ async def test_unloading_waits_for_the_calls_of_earlier_loads_too(world: World):
 
 async def test_an_unload_goes_on_when_its_caller_stops_waiting(world: World):
     """And another caller may wait for the same."""
-    await world.models.load(model_spec("m", 1))
+    await world.models.reload(model_plan("m", 1))
     (servable,) = world.loader.made
     servable.gate.clear()
     inside = await begun(world.call())
@@ -193,7 +193,7 @@ async def test_unloading_what_is_not_there_is_not_found(world: World):
     with pytest.raises(NotFound) as refused:
         await world.models.unload("m")
     assert refused.value.message == "model 'm': expected one that this server has"
-    await world.models.load(model_spec("m", 1))
+    await world.models.reload(model_plan("m", 1))
     await world.models.unload("m")
     await world.models.unload("m")
     assert len(world.gone) == 1
@@ -202,7 +202,7 @@ async def test_unloading_what_is_not_there_is_not_found(world: World):
 async def test_a_model_that_was_unloaded_can_be_loaded_again(world: World):
     """It is forgotten once for each time that it was there."""
     for _ in range(2):
-        await world.models.load(model_spec("m", 1))
+        await world.models.reload(model_plan("m", 1))
         assert await world.answered_by() == "1.0.0"
         await world.models.unload("m")
     assert [str(identity) for identity in world.gone] == ["m@1.0.0", "m@1.0.0"]
@@ -211,10 +211,10 @@ async def test_a_model_that_was_unloaded_can_be_loaded_again(world: World):
 async def test_changes_of_one_model_wait_for_each_other(world: World):
     """In the order in which they were asked for; other models do not wait."""
     world.loader.gates[1] = asyncio.Event()
-    first = await begun(world.models.load(model_spec("m", 1)))
+    first = await begun(world.models.reload(model_plan("m", 1)))
     unloading = await begun(world.models.unload("m"))
-    second = await begun(world.models.load(model_spec("m", 2)))
-    await world.models.load(model_spec("other", 5))
+    second = await begun(world.models.reload(model_plan("m", 2)))
+    await world.models.reload(model_plan("other", 5))
     assert (first.done(), unloading.done(), second.done()) == (False, False, False)
     assert world.loader.started == [("m", 1), ("other", 5)]
     world.loader.gates[1].set()
@@ -228,13 +228,13 @@ async def test_changes_of_one_model_wait_for_each_other(world: World):
 
 async def test_a_version_that_comes_back_while_its_last_load_closes_is_not_forgotten(world: World):
     """Its counters are already those of the new load."""
-    await world.models.load(model_spec("m", 1))
+    await world.models.reload(model_plan("m", 1))
     old = world.loader.made[0]
     old.gate.clear()
     inside = await begun(world.call())
-    await world.models.load(model_spec("m", 2))
+    await world.models.reload(model_plan("m", 2))
     world.loader.gates[1] = asyncio.Event()
-    loading = await begun(world.models.load(model_spec("m", 1)))
+    loading = await begun(world.models.reload(model_plan("m", 1)))
     assert world.states == [("m@2.0.0", "READY", ""), ("m@1.0.0", "LOADING", "")]
     old.gate.set()
     await inside
@@ -250,11 +250,11 @@ async def test_a_version_that_comes_back_while_its_last_load_closes_is_not_forgo
 
 async def test_a_version_whose_new_load_fails_while_its_last_one_closed_is_forgotten(world: World):
     """Nothing is left of it then."""
-    await world.models.load(model_spec("m", 1))
+    await world.models.reload(model_plan("m", 1))
     old = world.loader.made[0]
     await world.models.unload("m")
     world.gone.clear()
-    await world.models.load(model_spec("m", 1))
+    await world.models.reload(model_plan("m", 1))
     servable = world.loader.made[1]
     servable.gate.clear()
     inside = await begun(world.call())
@@ -263,7 +263,7 @@ async def test_a_version_whose_new_load_fails_while_its_last_one_closed_is_forgo
     await asyncio.wait((unloading,))
     world.loader.gates[1] = asyncio.Event()
     world.loader.failing[1] = REJECTED
-    loading = await begun(world.models.load(model_spec("m", 1)))
+    loading = await begun(world.models.reload(model_plan("m", 1)))
     servable.gate.set()
     await inside
     await settle()
@@ -279,7 +279,7 @@ async def test_a_model_that_could_not_be_read_is_in_the_index_until_it_is_loaded
     """What serves under its name is not touched."""
     world.models.reject("m", "config.pbtxt cannot be parsed")
     assert world.states == [("m@0.0.0", "UNAVAILABLE", "config.pbtxt cannot be parsed")]
-    await world.models.load(model_spec("m", 1))
+    await world.models.reload(model_plan("m", 1))
     assert world.states == [("m@1.0.0", "READY", "")]
     world.models.reject("m", "it was removed")
     assert world.states == [("m@1.0.0", "READY", ""), ("m@0.0.0", "UNAVAILABLE", "it was removed")]
@@ -288,8 +288,8 @@ async def test_a_model_that_could_not_be_read_is_in_the_index_until_it_is_loaded
 
 async def test_a_version_that_does_not_close_takes_nobody_down(world: World):
     """The log says so; the others serve."""
-    await world.models.load(model_spec("m", 1))
-    await world.models.load(model_spec("other", 1))
+    await world.models.reload(model_plan("m", 1))
+    await world.models.reload(model_plan("other", 1))
     world.loader.made[0].broken = ValueError("a bug")
     await world.models.unload("m")
     assert world.states == [("m@1.0.0", "UNAVAILABLE", "unloaded"), ("other@1.0.0", "READY", "")]
@@ -304,8 +304,8 @@ async def test_leaving_closes_everything():
     """Every version of every model, after its calls, and each is forgotten once."""
     made = world()
     async with made.models:
-        await made.models.load(model_spec("a", 1, 2))
-        await made.models.load(model_spec("b", 1))
+        await made.models.reload(model_plan("a", 1, 2))
+        await made.models.reload(model_plan("b", 1))
         made.loader.made[0].gate.clear()
         inside = await begun(made.call("a"))
         asyncio.get_running_loop().call_soon(made.loader.made[0].gate.set)
@@ -322,7 +322,7 @@ async def test_leaving_with_an_error_closes_everything_and_passes_the_error_on(e
 
     async def block() -> None:
         async with made.models:
-            await made.models.load(model_spec("a", 1, 2))
+            await made.models.reload(model_plan("a", 1, 2))
             raise error
 
     task = asyncio.create_task(block())
@@ -336,7 +336,7 @@ async def test_leaving_waits_for_a_load_that_is_under_way():
     made = world()
     made.loader.gates[1] = asyncio.Event()
     async with made.models:
-        loading = await begun(made.models.load(model_spec("m", 1)))
+        loading = await begun(made.models.reload(model_plan("m", 1)))
         asyncio.get_running_loop().call_soon(made.loader.gates[1].set)
     assert loading.done()
     assert [servable.is_closed for servable in made.loader.made] == [True]

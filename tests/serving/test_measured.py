@@ -32,6 +32,23 @@ async def test_an_answer_is_counted_with_its_time():
     assert metrics.events == [("answered", 2.0)]
 
 
+@pytest.mark.parametrize("answer", [Response({}, FAKE_VERSION), ModelFailed("x")])
+@virtual
+async def test_the_last_use_is_when_a_call_last_left(answer: Response | Exception):
+    """However it left; before the first one, when the version was loaded."""
+    loop, gate = asyncio.get_running_loop(), asyncio.Event()
+    await asyncio.sleep(3)
+    layer = Measured(FakePredictor(answer, gate), metrics=FakeCallMetrics(), clock=loop.time)
+    assert layer.last_used_s == 3.0
+    call = asyncio.create_task(layer.predict(request(1)))
+    await asyncio.sleep(2)
+    assert layer.last_used_s == 3.0
+    gate.set()
+    await asyncio.wait((call,))
+    call.exception()
+    assert layer.last_used_s == 5.0
+
+
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [

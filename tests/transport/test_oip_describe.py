@@ -12,7 +12,7 @@ from serinus.core.version import ModelVersion, Version
 from serinus.telemetry.model_metrics import ModelMetrics
 from serinus.telemetry.outcome import DispatchReason, Outcome
 from serinus.transport.oip_describe import leading_batch_rows, model_config, model_metadata, model_statistics
-from tests.lifecycle.fake_servables import FakeServable, model_spec
+from tests.lifecycle.fake_servables import FakeServable, version_spec
 from tests.support.fakes import spec
 
 LEADING = Signature(
@@ -27,8 +27,8 @@ SCALAR = Signature((spec("x", "n", 2), spec("factor", batch_axis=None)), (spec("
 ALONE = Signature((spec("x", 3, 2, batch_axis=None),), (spec("y", batch_axis=None),))
 
 
-def servable(signature: Signature, *numbers: int, **options: Any) -> FakeServable:
-    return FakeServable(model_spec("m", *(numbers or (1,)), **options), (numbers or (1,))[0], signature=signature)
+def servable(signature: Signature, number: int = 1, **options: Any) -> FakeServable:
+    return FakeServable(version_spec(number, **options), signature=signature)
 
 
 def test_metadata_shows_names_types_shapes_and_all_versions():

@@ -21,7 +21,7 @@ from serinus.transport.predict_codec import PredictDecoder
 from serinus.transport.predict_service import PredictService
 from serinus.transport.wire_limits import WireLimits
 from serinus_api.v1 import admin_pb2, predict_pb2
-from tests.lifecycle.fake_servables import FakeLoader, model_spec
+from tests.lifecycle.fake_servables import FakeLoader, model_plan
 from tests.transport.fake_context import Aborted, FakeContext
 
 SIGNATURE = Signature(
@@ -88,7 +88,7 @@ STATUS = "/serinus.v1.AdminService/GetServerStatus"
 
 async def test_a_call_is_answered(services: Fixture):
     """By the version that it means, with its id."""
-    await services.models.load(model_spec("m", 1, 2))
+    await services.models.reload(model_plan("m", 1, 2))
     request = predict_pb2.PredictRequest(
         model="m",
         version="1",
@@ -138,7 +138,7 @@ async def test_a_call_that_is_refused_is_counted_once(
 
 async def test_info_says_what_a_model_takes_and_gives(services: Fixture):
     """Of the version that a call would reach, and which versions there are, newest first."""
-    await services.models.load(model_spec("m", 1, 2))
+    await services.models.reload(model_plan("m", 1, 2))
     for servable in services.loader.made:
         servable.signature = SIGNATURE
     asked = predict_pb2.GetModelInfoRequest(model="m", version="1").SerializeToString()
@@ -188,7 +188,7 @@ async def test_the_status_of_a_fresh_server(services: Fixture):
 
 async def test_the_status_shows_every_version_with_its_counters(services: Fixture):
     """Those that do not serve have a reason in place of counters."""
-    await services.models.load(model_spec("m", 1))
+    await services.models.reload(model_plan("m", 1))
     services.models.reject("broken", "config.pbtxt cannot be parsed")
     metrics = services.metrics.model(services.loader.made[0].identity)
     metrics.watch_queue(calls=lambda: 3, rows=lambda: 7)
@@ -230,7 +230,7 @@ async def test_the_status_shows_every_version_with_its_counters(services: Fixtur
 
 async def test_the_earlier_of_both_deadlines_is_the_calls(services: Fixture):
     """The gRPC deadline's rest comes from the context."""
-    await services.models.load(model_spec("m", 1))
+    await services.models.reload(model_plan("m", 1))
     seen: list[float] = []
     servable = services.loader.made[0]
     predict = servable.predict
@@ -248,7 +248,7 @@ async def test_the_earlier_of_both_deadlines_is_the_calls(services: Fixture):
 
 async def test_an_encoder_is_given_what_the_model_gave(services: Fixture):
     """Arrays that do not lie one row after the other are written in order."""
-    await services.models.load(model_spec("m", 1))
+    await services.models.reload(model_plan("m", 1))
     servable = services.loader.made[0]
     predict = servable.predict
 

@@ -2,23 +2,35 @@
 
 import asyncio
 import functools
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 
 from serinus.app.stack import ServedVersion
-from serinus.config.models import ModelSpec, TensorDeclaration
-from serinus.core.errors import ModelRejected
+from serinus.config.models import ModelOptions, TensorDeclaration, VersionSpec
+from serinus.core.artifact import Manifest
+from serinus.core.errors import ModelRejected, StoreUnavailable
 from serinus.core.signature import TensorSpec
+from serinus.lifecycle.servable import MakeRoom
+from serinus.runtime.load_threads import LoadThreads
 from serinus.runtime.model import OnnxModel, load_model
 from serinus.runtime.options import SessionOptions
 from serinus.runtime.pool import ComputePool
 from serinus.runtime.samples import sample_inputs
+from serinus.runtime.sources import Bundle, ModelSource
 from serinus.serving.admission import ByteBudget
 from serinus.serving.slots import RunSlots
 from serinus.telemetry.logs import get_logger
 from serinus.telemetry.metrics import Metrics
 
 log = get_logger("serinus.loading")
+
+Fetch = Callable[[Manifest], Awaitable[Mapping[str, Path]]]
+"""Has all files of a manifest on this machine; says where each lies, by its path in the manifest.
+
+Raises StoreUnavailable, StoreFull or DataLost.
+"""
+
+_FETCHES = 4  # at once: more would share the same network, and none would be there sooner
 
 
 class VersionLoader:
@@ -32,6 +44,8 @@ class VersionLoader:
         providers: What models run on that name nothing themselves.
         tasks: Where versions live.
         threads: Loads run here, so that they take no thread from calls.
+        fetch: Has the files of registered versions.
+        fetch_timeout_s: What that may take.
     """
 
     def __init__(
@@ -43,7 +57,9 @@ class VersionLoader:
         metrics: Metrics,
         providers: tuple[str, ...],
         tasks: asyncio.TaskGroup,
-        threads: ThreadPoolExecutor,
+        threads: LoadThreads,
+        fetch: Fetch,
+        fetch_timeout_s: float = 1800.0,  # ten gigabytes over a network that is no faster than a home's
     ) -> None:
         self._pool = pool
         self._slots = slots
@@ -52,44 +68,83 @@ class VersionLoader:
         self._providers = providers
         self._tasks = tasks
         self._threads = threads
+        self._fetch = fetch
+        self._fetch_timeout_s = fetch_timeout_s
+        self._fetches = asyncio.Semaphore(_FETCHES)
 
-    async def __call__(self, spec: ModelSpec, number: int) -> ServedVersion:
-        """Load, check and warm up version `number` of a model.
+    async def __call__(self, spec: VersionSpec, make_room: MakeRoom) -> ServedVersion:
+        """Load, check and warm up a version.
+
+        Args:
+            spec: Which, and where its files are.
+            make_room: Waits until so many bytes may come into memory.
 
         Raises:
             ModelRejected: it cannot be served.
+            DataLost: a file is not what was registered.
+            StoreUnavailable, StoreFull: its files cannot be had now.
         """
-        identity = spec.model_version(number)
-        load = functools.partial(self._load, spec, number)
-        model = await asyncio.get_running_loop().run_in_executor(self._threads, load)
+        identity = spec.identity
+        source = await self._source(spec.source)
+        async with self._threads.turn() as turn:
+            size_bytes = await asyncio.to_thread(_size_bytes, source)
+            await make_room(size_bytes)
+            load = functools.partial(self._load, spec, source)
+            model = await turn.run(load, name=str(identity), discard=OnnxModel.close)
         try:
-            check_declarations(spec, spec.inputs, model.signature.inputs, "input")
-            check_declarations(spec, spec.outputs, model.signature.outputs, "output")
+            if model.size_bytes > size_bytes:  # only loading tells which files of weights a model has
+                await make_room(model.size_bytes)
+            check_declarations(spec.options, spec.options.inputs, model.signature.inputs, "input")
+            check_declarations(spec.options, spec.options.outputs, model.signature.outputs, "output")
             served = ServedVersion(
-                model, spec, metrics=self._metrics.model(identity), budget=self._budget, slots=self._slots
+                model, spec.options, metrics=self._metrics.model(identity), budget=self._budget, slots=self._slots
             )
             await served.start(self._tasks)
         except BaseException:
             model.close()
             raise
         for note in model.notes:
-            log.info("model note", model=spec.name, version=identity.version_text, note=note)
+            log.info("model note", model=identity.model, version=identity.version_text, note=note)
         return served
 
-    def _load(self, spec: ModelSpec, number: int) -> OnnxModel:
+    async def _source(self, source: Path | Manifest) -> ModelSource:
+        if isinstance(source, Path):
+            return source
+        try:
+            async with self._fetches, asyncio.timeout(self._fetch_timeout_s):
+                return Bundle(source, await self._fetch(source))
+        except TimeoutError as error:
+            raise StoreUnavailable(
+                f"fetching {source.size_bytes} bytes took longer than {self._fetch_timeout_s:g} s"
+            ) from error
+
+    def _load(self, spec: VersionSpec, source: ModelSource) -> OnnxModel:
         """What takes long; on the thread for loads, because samples can be large and lie on slow disks."""
         options = SessionOptions(
-            providers=spec.providers or self._providers,
-            intra_op_threads=spec.intra_op_threads,
-            batching=spec.batching.enabled,
-            batch_axes=spec.batch_axes,
-            samples=sample_inputs(spec, spec.versions[number]),
+            providers=spec.options.providers or self._providers,
+            intra_op_threads=spec.options.intra_op_threads,
+            batching=spec.options.batching.enabled,
+            batch_axes=spec.options.batch_axes,
+            samples=sample_inputs(spec.options, source),
+            goldens=spec.goldens,
+            tolerance=spec.tolerance,
         )
-        return load_model(spec.model_version(number), spec.versions[number], options, self._pool)
+        return load_model(spec.identity, source, options, self._pool)
+
+
+def _size_bytes(source: ModelSource) -> int:
+    """Bytes that come into memory, as far as the files tell."""
+    if isinstance(source, Bundle):
+        return source.manifest.size_bytes
+    assert isinstance(source, Path), "nothing is served that nobody has looked at: this is a bug"
+    try:
+        return source.stat().st_size
+    except OSError:
+        return 0  # the load says what is wrong with it
 
 
 def check_declarations(
-    spec: ModelSpec, declared: Sequence[TensorDeclaration], found: Sequence[TensorSpec], kind: str
+    options: ModelOptions, declared: Sequence[TensorDeclaration], found: Sequence[TensorSpec], kind: str
 ) -> None:
     """Compare what the operator says about tensors with what the model file says.
 
@@ -101,7 +156,7 @@ def check_declarations(
         tensor = by_name.get(declaration.name)
         if tensor is None:
             raise ModelRejected(f"{kind} {declaration.name!r}: the model has {sorted(by_name)}")
-        shape = spec.declared_shape(declaration)
+        shape = options.declared_shape(declaration)
         if declaration.dtype is not tensor.dtype or not _fits(shape, tensor.wire_shape):
             raise ModelRejected(
                 f"{kind} {declaration.name!r}: the configuration says {declaration.dtype} {list(shape)}, "

@@ -7,8 +7,8 @@ import gc
 import importlib.metadata
 import random
 import time
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
 
 from google.protobuf.internal import api_implementation
 from prometheus_client import CollectorRegistry
@@ -20,9 +20,12 @@ from serinus.config.errors import ConfigError
 from serinus.config.sections import HttpSettings
 from serinus.config.settings import Settings
 from serinus.config.triton_repository import read_repository
-from serinus.core.errors import ServerError
+from serinus.core.artifact import Manifest
+from serinus.core.errors import ServerError, StoreUnavailable
 from serinus.lifecycle.models import Models
+from serinus.lifecycle.plan import ModelPlan
 from serinus.runtime.cpu import cpu_quota
+from serinus.runtime.load_threads import LoadThreads
 from serinus.runtime.pool import ComputePool
 from serinus.runtime.providers import resolve_providers
 from serinus.serving.admission import ByteBudget
@@ -115,9 +118,6 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
         resolve_providers(settings.compute.providers)
     async with contextlib.AsyncExitStack() as block:
         pool = block.enter_context(ComputePool(threads))
-        loads = ThreadPoolExecutor(1, thread_name_prefix="load")
-        # Without waiting: that would hold the event loop, and with it the second signal, for as long as a load takes.
-        block.callback(loads.shutdown, wait=False, cancel_futures=True)
         tasks = await block.enter_async_context(_tasks())
         loader = VersionLoader(
             pool=pool,
@@ -126,9 +126,18 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
             metrics=metrics,
             providers=tuple(settings.compute.providers),
             tasks=tasks,
-            threads=loads,
+            threads=LoadThreads(at_once=settings.loading.parallel, timeout_s=settings.loading.timeout_s),
+            fetch=_no_artifacts,
         )
-        models = await block.enter_async_context(Models(loader, refused=metrics.refused, forget=metrics.forget))
+        models = await block.enter_async_context(
+            Models(
+                loader,
+                refused=metrics.refused,
+                forget=metrics.forget,
+                metrics=metrics.loads,
+                max_bytes=settings.loading.max_models_bytes,
+            )
+        )
         face = _face(settings, models=models, metrics=metrics, logs=logs, drain=drain, threads=threads)
         http = _http(settings.http, registry=registry, face=face, models=models)
         with _refusals():
@@ -196,12 +205,16 @@ def _rare_garbage_collection() -> Iterator[None]:
         gc.unfreeze()
 
 
+async def _no_artifacts(manifest: Manifest) -> Mapping[str, Path]:
+    raise StoreUnavailable(f"this server has no artifact store to have {manifest.main!r} from")
+
+
 async def _load_all(models: Models, settings: Settings) -> None:
     """Load what was named, which must work, and what the repository holds, as far as it works."""
     named = settings.model_specs
     for spec in named:
         with _refusals(f"model {spec.name!r}: "):
-            await models.load(spec)
+            await models.reload(ModelPlan.of(spec))
     if settings.model_repository is None:
         return
     with _refusals():
@@ -219,7 +232,7 @@ async def _load_all(models: Models, settings: Settings) -> None:
             continue
         # What is wrong with one model is in the log and in the index; the others serve.
         try:
-            await models.load(spec)
+            await models.reload(ModelPlan.of(spec))
         except ServerError:
             continue  # the log has it
         except Exception:

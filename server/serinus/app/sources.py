@@ -1,6 +1,7 @@
 """Where models come from when a client asks for one by name: the command line, or a model repository."""
 
 import asyncio
+import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from serinus.config.triton_text import parse_config_json
 from serinus.core.errors import InvalidInput, NotFound
 from serinus.core.version import check_model_name
 from serinus.lifecycle.models import Models
+from serinus.lifecycle.plan import ModelPlan
 from serinus.telemetry.logs import get_logger
 
 log = get_logger("serinus.sources")
@@ -59,21 +61,15 @@ class ModelSources:
                 raise InvalidInput("expected 'config' beside 'file:' parameters", reason="MISSING_CONFIG")
             await self._load_staged(model, override, files)
         elif model in self._named and override is None:
-            await self._models.load(self._named[model])
+            await self._models.reload(ModelPlan.of(self._named[model]))
         elif self._repository is not None:
-            await self._load_found(self._repository, model, override)
+            await self._models.reload(await _found(self._repository, model, override))
         elif model in self._named:
             raise InvalidInput(
                 f"model {model!r} was named at the start: expected no 'config' for it", reason="WRONG_PARAMETER"
             )
         else:
             raise NotFound(f"model {model!r}: expected a model of the command line, there is no repository")
-
-    async def _load_found(self, root: Path, model: str, override: ModelConfig | None) -> None:
-        found = await asyncio.to_thread(read_model, root, model, override)
-        for warning in found.warnings:
-            log.warning("model configuration", model=model, warning=warning)
-        await self._models.load(found.spec)
 
     async def _load_staged(self, model: str, override: ModelConfig, files: Mapping[str, bytes]) -> None:
         """Serve `files` from a repository of one model that is gone when they are loaded."""
@@ -85,7 +81,15 @@ class ModelSources:
         await asyncio.to_thread(self._uploads.mkdir, parents=True, exist_ok=True)
         with TemporaryDirectory(dir=self._uploads, ignore_cleanup_errors=True) as root:
             await asyncio.to_thread(_write, Path(root) / model, files)
-            await self._load_found(Path(root), model, override)
+            plan = await _found(Path(root), model, override)
+            await self._models.reload(dataclasses.replace(plan, is_lasting=False))
+
+
+async def _found(root: Path, model: str, override: ModelConfig | None) -> ModelPlan:
+    found = await asyncio.to_thread(read_model, root, model, override)
+    for warning in found.warnings:
+        log.warning("model configuration", model=model, warning=warning)
+    return ModelPlan.of(found.spec)
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from time import monotonic
 
-from serinus.config.models import ModelSpec
+from serinus.config.models import ModelOptions
 from serinus.runtime.model import OnnxModel
 from serinus.serving.admission import Admission, ByteBudget
 from serinus.serving.batch_policy import BatchPolicy
@@ -25,37 +25,49 @@ class ServedVersion:
     """
 
     def __init__(
-        self, model: OnnxModel, spec: ModelSpec, *, metrics: ModelMetrics, budget: ByteBudget, slots: RunSlots
+        self, model: OnnxModel, options: ModelOptions, *, metrics: ModelMetrics, budget: ByteBudget, slots: RunSlots
     ) -> None:
         self.identity = model.identity
         self.signature = model.signature
-        self.spec = spec
+        self.options = options
         self.metrics = metrics
-        self.max_rows = spec.batching.max_rows if model.signature.is_batched else 1
-        self.labels = spec.labels
+        self.max_rows = options.batching.max_rows if model.signature.is_batched else 1
+        self.labels = options.labels
+        self.size_bytes = model.size_bytes
         self._model = model
         self._closing = asyncio.Event()
         self._batcher = Batcher(
             model,
             policy=BatchPolicy(
-                max_rows=spec.batching.max_rows,
-                linger_s=spec.batching.linger_s if spec.batching.linger_s >= TIMER_S else 0.0,
-                preferred_rows=spec.batching.preferred_rows,
+                max_rows=options.batching.max_rows,
+                linger_s=options.batching.linger_s if options.batching.linger_s >= TIMER_S else 0.0,
+                preferred_rows=options.batching.preferred_rows,
             ),
             slots=slots,
             metrics=metrics,
-            instances=spec.instances,
-            queue_timeout_s=spec.queue.timeout_s,
-            priority_levels=spec.queue.priority_levels,
-            default_priority=spec.queue.default_priority,
+            instances=options.instances,
+            queue_timeout_s=options.queue.timeout_s,
+            priority_levels=options.queue.priority_levels,
+            default_priority=options.queue.default_priority,
         )
         self._leases = Leases(self._batcher)
         admission = Admission(
-            self._leases, budget=budget, backlog=self._batcher, max_calls=spec.queue.max_calls, clock=monotonic
+            self._leases, budget=budget, backlog=self._batcher, max_calls=options.queue.max_calls, clock=monotonic
         )
-        validation = Validation(admission, signature=model.signature, reject_nonfinite=spec.reject_nonfinite)
+        validation = Validation(admission, signature=model.signature, reject_nonfinite=options.reject_nonfinite)
         # Handed out as it is: one more frame on the way of every call would say nothing.
-        self.predict = Measured(validation, metrics=metrics, clock=monotonic).predict
+        self._measured = Measured(validation, metrics=metrics, clock=monotonic)
+        self.predict = self._measured.predict
+
+    @property
+    def calls(self) -> int:
+        """Calls inside."""
+        return self._leases.held
+
+    @property
+    def last_used_s(self) -> float:
+        """When a call last left it, or else when it was loaded; `time.monotonic()`."""
+        return self._measured.last_used_s
 
     async def start(self, tasks: asyncio.TaskGroup) -> None:
         """Begin to take calls."""

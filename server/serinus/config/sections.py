@@ -228,3 +228,8 @@ class LoadingSettings(Section):
     parallel: Whole = Field(default=1, ge=1, le=64)  # a load takes a core; the others are for calls
     timeout_s: Number = Field(default=300, gt=0, le=86_400)  # what serves meanwhile goes on: there is time
     max_models_mib: Whole | None = Field(default=None, ge=1, le=1 << 24)
+
+    @property
+    def max_models_bytes(self) -> int | None:
+        """The same memory in bytes."""
+        return None if self.max_models_mib is None else self.max_models_mib * MIB

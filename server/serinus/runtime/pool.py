@@ -70,7 +70,7 @@ class ComputePool:
 
 def _work(jobs: queue.SimpleQueue[_Job | None]) -> None:
     """One thread's life."""
-    _lower_priority()
+    step_back()
     while (job := jobs.get()) is not None:
         work, future, loop = job
         if not future.cancelled():
@@ -104,8 +104,8 @@ def _fail(future: "asyncio.Future[Any]", error: BaseException) -> None:
     future.set_exception(error)
 
 
-def _lower_priority() -> None:
-    """Step back behind the event loop."""
+def step_back() -> None:
+    """Let the calling thread stand back behind the event loop for the rest of its life."""
     # Only Linux gives each thread a priority of its own; elsewhere the same call would slow the whole process.
     if sys.platform == "linux":
         thread_id = threading.get_native_id()

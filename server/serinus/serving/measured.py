@@ -27,23 +27,26 @@ class Measured:
     Attributes:
         metrics: Of this version.
         clock: Event-loop time in seconds.
+        last_used_s: When a call last left, on that clock, or else when the layer was made.
     """
 
     def __init__(self, inner: Predictor, *, metrics: CallMetrics, clock: Callable[[], float]) -> None:
         self._inner = inner
         self._metrics = metrics
         self._clock = clock
+        self.last_used_s = clock()
 
     async def predict(self, request: Request, /) -> Response:
         """Answer a call and count it."""
         try:
             response = await self._inner.predict(request)
         except BaseException as error:
-            now = self._clock()
+            self.last_used_s = now = self._clock()
             self._metrics.unanswered(_outcome(error, late=now >= request.deadline), now - request.arrived)
             raise
+        self.last_used_s = now = self._clock()
         self._metrics.answered(
-            request_s=self._clock() - request.arrived,
+            request_s=now - request.arrived,
             queue_s=response.queue_s,
             compute_s=response.compute_s,
             rows=request.rows,

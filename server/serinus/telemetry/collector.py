@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from serinus.telemetry.histogram import BOUNDS_S, BUCKETS_PER_DOUBLING, Histogram
+from serinus.telemetry.load_metrics import LoadMetrics
 from serinus.telemetry.model_metrics import ModelMetrics
 from serinus.telemetry.outcome import Refusal
 
@@ -50,6 +51,11 @@ class Readings(Protocol):
     @property
     def refused_by(self) -> Mapping[Refusal, int]:
         """Calls refused before they were known to belong to a model."""
+        ...
+
+    @property
+    def loads(self) -> LoadMetrics:
+        """Versions that came into memory, or could not."""
         ...
 
     @property
@@ -110,6 +116,7 @@ class ServerCollector(Collector):
         for reason, count in self._readings.refused_by.items():
             refused.add_metric((reason,), count)
         yield refused
+        yield from _loads(self._readings.loads)
         lag = self._readings.worst_loop_lag_s
         yield GaugeMetricFamily(
             "serinus_event_loop_lag_seconds", "Longest delay of a timer in the last 15 s.", value=lag
@@ -130,12 +137,29 @@ def _durations(
 ) -> Metric:
     family = HistogramMetricFamily(name, documentation, labels=_LABELS)
     for model in models:
-        histogram = histogram_of(model)
-        # From a copy, because the event loop goes on counting meanwhile: +Inf must equal the sum of the others.
-        cumulative = list(itertools.accumulate(histogram.counts.copy()))
-        shown = zip(_SHOWN_BOUNDS, cumulative[::BUCKETS_PER_DOUBLING], strict=False)
-        family.add_metric(_labels(model), [*shown, ("+Inf", cumulative[-1])], histogram.sum_s)
+        _add(family, _labels(model), histogram_of(model))
     return family
+
+
+def _add(family: HistogramMetricFamily, labels: Sequence[str], histogram: Histogram) -> None:
+    # From a copy, because the event loop goes on counting meanwhile: +Inf must equal the sum of the others.
+    cumulative = list(itertools.accumulate(histogram.counts.copy()))
+    shown = zip(_SHOWN_BOUNDS, cumulative[::BUCKETS_PER_DOUBLING], strict=False)
+    family.add_metric(labels, [*shown, ("+Inf", cumulative[-1])], histogram.sum_s)
+
+
+def _loads(loads: LoadMetrics) -> Iterator[Metric]:
+    durations = HistogramMetricFamily(
+        "serinus_model_load_seconds", "Loads that succeeded, waiting for their turn included.", labels=()
+    )
+    _add(durations, (), loads.load)
+    yield durations
+    yield CounterMetricFamily(
+        "serinus_model_loads_failed_total", "Loads that ended without a version.", value=loads.failed_loads
+    )
+    yield CounterMetricFamily(
+        "serinus_model_evictions_total", "Versions unloaded to make room for others.", value=loads.evictions
+    )
 
 
 def _requests(models: Sequence[ModelMetrics]) -> Metric:

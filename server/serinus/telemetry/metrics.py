@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from serinus.core.version import ModelVersion
 from serinus.telemetry.collector import ServerCollector
+from serinus.telemetry.load_metrics import LoadMetrics
 from serinus.telemetry.model_metrics import ModelMetrics, reading
 from serinus.telemetry.outcome import Refusal
 from serinus.telemetry.triton import TritonCollector
@@ -25,11 +26,13 @@ class Metrics:
     Attributes:
         loop_lag_s: How late the event loop ran its last timer.
         refused_by: Calls refused before they were known to belong to a model.
+        loads: Versions that came into memory, or could not.
     """
 
     def __init__(self, registry: CollectorRegistry, *, clock: Callable[[], float] = time.time) -> None:
         self.loop_lag_s = 0.0
         self.refused_by = dict.fromkeys(Refusal, 0)
+        self.loads = LoadMetrics()
         self._clock = clock
         # By model and number, which identify a version and are cheaper to hash than all of it.
         self._models: dict[tuple[str, int], ModelMetrics] = {}

@@ -1,6 +1,6 @@
 """How the state of a version and its counters look on the wire."""
 
-from serinus.lifecycle.models import ModelState, VersionStatus
+from serinus.lifecycle.states import ModelState, VersionStatus
 from serinus.telemetry.histogram import Histogram
 from serinus.telemetry.model_metrics import ModelMetrics
 from serinus_api.v1 import admin_pb2 as pb

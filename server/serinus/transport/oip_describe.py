@@ -43,7 +43,7 @@ def leading_batch_rows(servable: Servable) -> int:
     signature = servable.signature
     if not _all_lead(signature):
         return 0
-    declared = servable.spec.max_batch_size
+    declared = servable.options.max_batch_size
     return servable.max_rows if declared is None else declared
 
 
@@ -54,7 +54,7 @@ def _all_lead(signature: Signature) -> bool:
 def model_config(servable: Servable) -> config.ModelConfig:
     """The configuration that Triton would show for such a model."""
     rows = leading_batch_rows(servable)
-    spec = servable.spec
+    options = servable.options
     first = 1 if rows else 0
     answer = config.ModelConfig(
         name=servable.identity.model,
@@ -76,13 +76,13 @@ def model_config(servable: Servable) -> config.ModelConfig:
             for tensor in servable.signature.outputs
         ],
         model_transaction_policy=config.ModelTransactionPolicy(decoupled=False),
-        parameters={key: config.ModelParameter(string_value=value) for key, value in spec.parameters.items()},
+        parameters={key: config.ModelParameter(string_value=value) for key, value in options.parameters.items()},
     )
-    if rows and spec.batching.enabled:
-        answer.dynamic_batching.preferred_batch_size.extend(spec.batching.preferred_rows)
-        answer.dynamic_batching.max_queue_delay_microseconds = round(spec.batching.linger_s * 1e6)
-        answer.dynamic_batching.priority_levels = spec.queue.priority_levels
-        answer.dynamic_batching.default_priority_level = spec.queue.default_priority
+    if rows and options.batching.enabled:
+        answer.dynamic_batching.preferred_batch_size.extend(options.batching.preferred_rows)
+        answer.dynamic_batching.max_queue_delay_microseconds = round(options.batching.linger_s * 1e6)
+        answer.dynamic_batching.priority_levels = options.queue.priority_levels
+        answer.dynamic_batching.default_priority_level = options.queue.default_priority
     return answer
 
 

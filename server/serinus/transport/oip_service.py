@@ -6,8 +6,9 @@ from typing import Protocol
 import grpc
 
 from open_inference import grpc_service_pb2 as oip
-from serinus.core.errors import InvalidInput, NotFound, NotLoaded, Unsupported
-from serinus.lifecycle.models import Models, ModelState
+from serinus.core.errors import InvalidInput, Loading, NotFound, NotLoaded, Unsupported
+from serinus.lifecycle.models import Models
+from serinus.lifecycle.states import ModelState
 from serinus.telemetry.logs import Logs
 from serinus.transport.guard import Context, UnaryMethod
 from serinus.transport.oip_describe import EXTENSIONS, model_config, model_metadata, model_statistics
@@ -74,7 +75,7 @@ class OipService:
     def _model_ready(self, asked: oip.ModelReadyRequest) -> oip.ModelReadyResponse:
         try:
             self._models.find(asked.name, asked.version)
-        except (NotLoaded, NotFound):
+        except (NotLoaded, Loading, NotFound):
             return oip.ModelReadyResponse(ready=False)
         return oip.ModelReadyResponse(ready=self._is_ready())
 

@@ -1,0 +1,376 @@
+"""One model: what is wanted of it, what is loaded, and the tasks by which the one becomes the other."""
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import assert_never
+
+from serinus.config.models import VersionSpec
+from serinus.core.errors import ModelRejected, ServerError
+from serinus.core.version import ModelVersion
+from serinus.lifecycle.memory import Memory, Resident
+from serinus.lifecycle.plan import ModelPlan
+from serinus.lifecycle.policy import (
+    Cancel,
+    Failure,
+    Load,
+    Point,
+    Snapshot,
+    Unload,
+    failed,
+    next_actions,
+    next_retry_s,
+)
+from serinus.lifecycle.servable import Loader, Servable
+from serinus.lifecycle.servables import Servables
+from serinus.lifecycle.states import ModelState, VersionStatus
+from serinus.telemetry.load_metrics import LoadMetrics
+from serinus.telemetry.logs import get_logger
+
+log = get_logger("serinus.lifecycle")
+
+_EVICTED = "unloaded to make room"
+_INTERRUPTED = "the load was interrupted"
+_BUG = "the load failed for an unexpected reason; the server's log has it"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all models of a server share.
+
+    Attributes:
+        load: Makes servables.
+        tasks: Where loads live, and versions that close.
+        memory: What loaded versions take.
+        residents: All that serve, as candidates to make room.
+        evict: Unloads one of them, of whichever model.
+        publish: Called with a model whenever calls are to find something else.
+        forget: Told about versions of which nothing is left.
+        metrics: Counts loads.
+        clock: `time.monotonic()`, the clock of `Servable.last_used_s`.
+    """
+
+    load: Loader
+    tasks: asyncio.TaskGroup
+    memory: Memory
+    residents: Callable[[], Sequence[Resident]]
+    evict: Callable[[ModelVersion], None]
+    publish: Callable[["OneModel"], None]
+    forget: Callable[[ModelVersion], None]
+    metrics: LoadMetrics
+    clock: Callable[[], float]
+
+
+class OneModel:
+    """The versions of one model; changed on the event loop alone.
+
+    `advance` does what the policy says, and is called whenever something has changed. It never waits: what takes time
+    is a task that calls it when it ends. Only `reload` is a transaction: nothing else of the model changes meanwhile.
+
+    Attributes:
+        name: Of the model.
+        plan: What is wanted.
+        aliases: Version by alias, as calls see it.
+        asleep: Wanted versions that were unloaded to make room, by number.
+        rejected: Why the model could not even be read, or "".
+    """
+
+    def __init__(self, name: str, around: Surroundings) -> None:
+        self.name = name
+        self.plan = ModelPlan(name)
+        self.aliases: dict[str, ModelVersion] = {}
+        self.asleep: dict[int, ModelVersion] = {}
+        self.rejected = ""
+        self._around = around
+        self._servables = Servables(
+            tasks=around.tasks, memory=around.memory, forget=around.forget, is_coming=self._is_coming
+        )
+        self._known: dict[int, ModelVersion] = {}
+        self._loads: dict[int, tuple[VersionSpec, asyncio.Task[None]]] = {}
+        self._reloading: set[ModelVersion] = set()
+        self._failed: dict[int, Failure] = {}
+        self._reasons: dict[ModelVersion, str] = {}
+        self._changing = asyncio.Lock()
+        self._retry: asyncio.TimerHandle | None = None
+        self._settled = asyncio.Event()
+
+    # What others ask.
+
+    @property
+    def ready(self) -> dict[int, Servable]:
+        """What serves, by number."""
+        return self._servables.ready
+
+    def versions(self) -> list[ModelVersion]:
+        """Every version that there is something to say about, highest first."""
+        there = {
+            **{identity.number: identity for identity in self._servables.closing()},
+            **self._known,
+            **{number: servable.identity for number, servable in self.ready.items()},
+        }
+        return sorted(there.values(), key=lambda identity: identity.version, reverse=True)
+
+    def status(self, identity: ModelVersion) -> VersionStatus:
+        """What a version is doing."""
+        if identity.number in self.ready:
+            return VersionStatus(identity, ModelState.READY)
+        if self._is_coming(identity):
+            return VersionStatus(identity, ModelState.LOADING)
+        if identity in self._servables.closing():
+            return VersionStatus(identity, ModelState.UNLOADING)
+        return VersionStatus(identity, ModelState.UNAVAILABLE, self._reason(identity))
+
+    def _is_coming(self, identity: ModelVersion) -> bool:
+        return identity.number in self._loads or identity in self._reloading
+
+    def _reason(self, identity: ModelVersion) -> str:
+        if (failure := self._failed.get(identity.number)) is not None:
+            return failure.error.message
+        return self._reasons.get(identity, "registered, not loaded")
+
+    def residents(self) -> list[Resident]:
+        """What serves, as candidates to make room."""
+        named = {version.number for version in self.aliases.values()}
+        may_come_back = {spec.identity.number for spec in self.plan.versions if self.plan.is_lasting}
+        return [
+            Resident(
+                servable.identity,
+                servable.size_bytes,
+                servable.last_used_s,
+                may_go=number in may_come_back and not servable.calls and not self._reloading,
+                is_named=number in named,
+            )
+            for number, servable in self.ready.items()
+        ]
+
+    # How it changes.
+
+    def apply(self, plan: ModelPlan) -> None:
+        """Let `plan` be what is wanted, in place of any earlier one."""
+        self.rejected = ""
+        if plan != self.plan:
+            self.plan = plan
+            self._failed.clear()
+            self._known = {identity.number: identity for identity in plan.identities()}
+        self.advance()
+
+    async def reload(self, plan: ModelPlan) -> None:
+        """Load all versions of `plan`, whatever is loaded, and let them serve at once when all loads have ended.
+
+        Raises:
+            ServerError: of the first one in the plan's order that could not be loaded.
+        """
+        async with self._changing:
+            before = self.plan
+            coming = [spec.identity for spec in plan.versions]
+            self.rejected = ""
+            self._known.update((identity.number, identity) for identity in plan.identities())
+            self._reasons.update(dict.fromkeys(coming, _INTERRUPTED))  # unless it ends otherwise
+            self._reloading.update(coming)
+            for number in list(self._loads):
+                self._cancel(number)
+            try:
+                failures = await self._reload_all(plan)
+                if self.plan is before:  # else somebody wants something newer by now
+                    self.plan = plan
+                    there = {spec.identity.number for spec in plan.versions if spec in self._servables.specs()}
+                    self._failed = {number: each for number, each in failures.items() if number not in there}
+            finally:
+                self._reloading.clear()
+                self.advance()
+                for identity in coming:
+                    self._servables.forget_if_gone(identity)
+        for failure in failures.values():
+            raise failure.error
+
+    async def _reload_all(self, plan: ModelPlan) -> dict[int, Failure]:
+        fresh: list[tuple[VersionSpec, Servable]] = []
+        failures: dict[int, Failure] = {}
+        try:
+            for spec in plan.in_order():
+                try:
+                    fresh.append((spec, await self._load(spec)))
+                except ServerError as error:
+                    failures[spec.identity.number] = failed(error, None, self._around.clock())
+                    self._reloading.discard(spec.identity)
+                    self._reasons[spec.identity] = error.message
+        except BaseException:
+            for _, servable in fresh:
+                self._servables.retire(servable)
+            raise
+        for spec, servable in fresh:
+            self._install(spec, servable)
+        return failures
+
+    async def unload(self) -> None:
+        """Want nothing of it any more, and wait until the calls inside are answered, those of earlier loads included.
+
+        A caller that stops waiting stops nothing.
+        """
+        async with self._changing:
+            rejected = self.rejected
+            self.apply(ModelPlan(self.name, known=tuple(self._known.values())))
+            self.rejected = rejected
+            await self._servables.closed()
+
+    async def leave(self) -> None:
+        """Want nothing of it any more, for good; what closes goes on in its tasks."""
+        async with self._changing:
+            self.apply(ModelPlan(self.name))
+
+    async def settled(self) -> None:
+        """Wait until no load is under way.
+
+        Raises:
+            ServerError: of the first version in the plan's order that could not be loaded.
+        """
+        while self._loads or self._reloading:
+            self._settled.clear()
+            await self._settled.wait()
+        for spec in self.plan.in_order():
+            if (failure := self._failed.get(spec.identity.number)) is not None:
+                raise failure.error
+
+    async def closed(self) -> None:
+        """Wait until everything that closes now is closed."""
+        await self._servables.closed()
+
+    def retry(self) -> None:
+        """Try again at once what could not be loaded, and load what was unloaded to make room."""
+        self._failed.clear()
+        self.asleep.clear()
+        self.advance()
+
+    def wake(self, identity: ModelVersion) -> None:
+        """Load a version that was unloaded to make room: somebody asks for it."""
+        if self.asleep.pop(identity.number, None) is not None:
+            self.advance()
+
+    def evict(self, identity: ModelVersion) -> None:
+        """Unload a version to make room; it stays wanted."""
+        log.info("version evicted", model=identity.model, version=identity.version_text)
+        self._around.metrics.evicted()
+        self.asleep[identity.number] = identity
+        self._drop(identity, _EVICTED)
+        self._around.publish(self)
+
+    # One step.
+
+    def advance(self) -> None:
+        """Do what the policy says now."""
+        if not self._reloading:
+            wanted = {spec.identity.number for spec in self.plan.versions}
+            self.asleep = {number: identity for number, identity in self.asleep.items() if number in wanted}
+            self._act()
+            self._around.publish(self)
+            self._plan_retry()
+        self._settled.set()
+
+    def _act(self) -> None:
+        for action in next_actions(self._snapshot()):
+            match action:
+                case Cancel():
+                    self._cancel(action.spec.identity.number)
+                case Point():
+                    if action.version is None:
+                        del self.aliases[action.alias]
+                    else:
+                        self.aliases[action.alias] = action.version
+                case Unload():
+                    self._drop(action.version, "unloaded")
+                case Load():
+                    task = self._around.tasks.create_task(self._load_alone(action.spec))
+                    self._loads[action.spec.identity.number] = action.spec, task
+                    self.asleep.pop(action.spec.identity.number, None)
+                case _:
+                    assert_never(action)
+
+    def _snapshot(self) -> Snapshot:
+        return Snapshot(
+            self.plan,
+            self._around.clock(),
+            ready=self._servables.specs(),
+            loading=tuple(spec for spec, _ in self._loads.values()),
+            failed=self._failed,
+            asleep=frozenset(self.asleep),
+            aliases=self.aliases,
+        )
+
+    def _plan_retry(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        snapshot = self._snapshot()
+        if (retry_at := next_retry_s(snapshot)) is not None:
+            delay_s = max(0.0, retry_at - snapshot.now)
+            self._retry = asyncio.get_running_loop().call_later(delay_s, self.advance)
+
+    # One load.
+
+    async def _load_alone(self, spec: VersionSpec) -> None:
+        """One load under way, until it is cancelled because something else is wanted."""
+        number, task = spec.identity.number, asyncio.current_task()
+        try:
+            servable = await self._load(spec)
+        except ServerError as error:
+            failure = failed(error, self._failed.get(number), self._around.clock())
+        except Exception:  # a task's outermost frame: one model must not take the others down
+            log.exception("unexpected error", model=self.name, version=spec.identity.version_text)
+            failure = Failure(ModelRejected(_BUG), 1, None)
+        else:
+            if self._is_under_way(number, task):
+                del self._loads[number]
+                self._install(spec, servable)
+                self.advance()
+            else:
+                self._servables.retire(servable)
+            return
+        if self._is_under_way(number, task):
+            del self._loads[number]
+            self._failed[number] = failure
+            self.advance()
+            self._servables.forget_if_gone(spec.identity)
+
+    def _is_under_way(self, number: int, task: "asyncio.Task[None] | None") -> bool:
+        return number in self._loads and self._loads[number][1] is task
+
+    def _cancel(self, number: int) -> None:
+        spec, task = self._loads.pop(number)
+        self._reasons[spec.identity] = _INTERRUPTED
+        task.cancel()
+
+    async def _load(self, spec: VersionSpec) -> Servable:
+        identity, around = spec.identity, self._around
+        owner = object()  # of the memory, until there is a servable to own it
+
+        async def make_room(size_bytes: int) -> None:
+            await around.memory.make_room(
+                owner, size_bytes, loading=identity, residents=around.residents, unload=around.evict
+            )
+
+        started = around.clock()
+        try:
+            servable = await around.load(spec, make_room)
+        except ServerError as error:
+            log.warning("version rejected", model=self.name, version=identity.version_text, reason=error.message)
+            around.metrics.failed()
+            raise
+        finally:
+            around.memory.free(owner)
+        around.memory.take(servable, servable.size_bytes)
+        around.metrics.loaded(around.clock() - started)
+        self._servables.made(identity)
+        return servable
+
+    def _install(self, spec: VersionSpec, servable: Servable) -> None:
+        self._failed.pop(spec.identity.number, None)
+        self.asleep.pop(spec.identity.number, None)
+        self._servables.install(spec, servable)
+
+    def _drop(self, identity: ModelVersion, reason: str) -> None:
+        self._reasons[identity] = reason
+        self._servables.drop(identity.number)
+
+    def __repr__(self) -> str:
+        wanted = [spec.identity.version_text for spec in self.plan.versions]
+        return f"<OneModel {self.name} [wanted {wanted}, ready {sorted(self.ready)}, loading {sorted(self._loads)}]>"
