@@ -1,7 +1,6 @@
 """Makes a model ready to be quantized: constants folded, shapes known, operators new enough, every node named."""
 
 import dataclasses
-import enum
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from serinus.core.errors import ModelRejected
 from serinus.runtime.carving import WHOLE_FILE
 from serinus.runtime.external_data import embed_external_data
 from serinus.runtime.model_file import read_model_file
+from serinus.runtime.quantization.preparing_ways import Way
 from serinus.runtime.sources import ModelSource
 
 CHANNEL_OPSET = 13  # from here on, QuantizeLinear knows axes
@@ -62,14 +62,6 @@ def gather(source: ModelSource, path: Path) -> int:
         content = model.SerializeToString()
     path.write_bytes(content)
     return size_bytes
-
-
-class Way(enum.Enum):
-    """How a model is prepared, the most thorough way first: converters and optimizers fail on some real models."""
-
-    UPGRADED = "newer operators, constants folded"
-    FOLDED = "constants folded"
-    PLAIN = "shapes inferred"
 
 
 def prepare(original: Path, way: Way, path: Path) -> PreparedModel | None:

@@ -66,12 +66,14 @@ class Measured:
         size_bytes: Of all its files.
         agreement: With the float model.
         timing: On this machine; None if it could not be measured.
+        note: What is worth saying of how it was made, or "".
     """
 
     recipe: RecipeName
     size_bytes: int
     agreement: Agreement
     timing: Timing | None
+    note: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class RecipeResult:
         min_cosine: As in `Agreement`.
         max_absolute_difference: As in `Agreement`.
         accepted: Whether it stays within the bounds.
-        reason: If not, or if it failed, why: a sentence; "" if accepted.
+        reason: If not, or if it failed, why; and what is worth saying of how it was made.
     """
 
     recipe: str
@@ -147,7 +149,7 @@ def judge(measured: Measured, baseline: Measured, bounds: QuantizationBounds) ->
         min_cosine=measured.agreement.min_cosine,
         max_absolute_difference=measured.agreement.max_absolute_difference,
         accepted=not reason,
-        reason=reason,
+        reason="; ".join(filter(None, (reason, measured.note))),
     )
 
 
@@ -177,8 +179,8 @@ def choose(results: Sequence[RecipeResult], bounds: QuantizationBounds) -> tuple
     if alike:
         best = max(alike, key=lambda form: form.rows_per_s)
         which = f"the fastest of {len(alike)} forms that agree with it" if len(alike) > 1 else "the one that agrees"
-        why = f": {best.reason}" if best.rows_per_s >= baseline.rows_per_s else ""
-        return None, f"keep the float model: {which}, {best.recipe}, is {_pace(best, baseline)}{why}"
+        how = f": {best.reason}" if best.rows_per_s >= baseline.rows_per_s else f", is {_pace(best, baseline)}"
+        return None, f"keep the float model: {which}, {best.recipe}{how}"
     closest = max(forms, key=lambda form: (form.argmax_agreement, form.min_cosine))
     return None, f"keep the float model: nothing agrees with it; the closest, {closest.recipe}: {closest.reason}"
 

@@ -23,7 +23,8 @@ from serinus.runtime.quantization.calibration import Calibration, check_calibrat
 from serinus.runtime.quantization.exclusion import Trial, write_excluding
 from serinus.runtime.quantization.form import Form, differences
 from serinus.runtime.quantization.measuring import Contender, time_contenders
-from serinus.runtime.quantization.preparing import PreparedModel, Way, prepare
+from serinus.runtime.quantization.preparing import PreparedModel, prepare
+from serinus.runtime.quantization.preparing_ways import Way
 from serinus.runtime.quantization.ranges import Ranges, find_ranges
 from serinus.runtime.quantization.recipe_names import RecipeName
 from serinus.runtime.quantization.recipes import RECIPES
