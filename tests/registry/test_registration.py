@@ -124,7 +124,7 @@ async def test_files_that_the_store_has_are_not_sent_and_are_copied(tmp_path: Pa
         assert work.stored() == {MODEL, WEIGHTS, b"another"}
 
 
-async def test_a_stored_file_that_is_damaged_is_not_registered(tmp_path: Path) -> None:
+async def test_a_stored_file_that_is_damaged_is_not_registered_and_sent_the_next_time(tmp_path: Path) -> None:
     """It is the store's fault, and said so."""
     async with workplace(tmp_path) as work:
         done = await register(work)
@@ -134,13 +134,20 @@ async def test_a_stored_file_that_is_damaged_is_not_registered(tmp_path: Path) -
         with pytest.raises(DataLost):
             await register(work, dataclasses.replace(HEADER, version="1.0.1"), b"")
         assert len((await work.registry.model("m")).versions) == 1
+        assert await work.artifacts.has([sha256(MODEL), sha256(WEIGHTS)]) == {sha256(MODEL)}
+        await register(work, dataclasses.replace(HEADER, version="1.0.1"), WEIGHTS)
+        assert work.stored() == {MODEL, WEIGHTS}
 
 
-async def test_registering_again_brings_back_files_that_are_gone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fault", ["gone", "damaged"])
+async def test_registering_again_brings_back_files_that_are_not_there(tmp_path: Path, fault: str) -> None:
     """The version itself stays as it is."""
     async with workplace(tmp_path) as work:
         first = await register(work)
-        await work.blobs.delete(sha256(WEIGHTS), older_than=float("inf"))
+        path = await work.blobs.path(sha256(WEIGHTS))
+        path.unlink()
+        if fault == "damaged":
+            path.write_bytes(b"damaged")
         again = await register(work, HEADER, WEIGHTS)
         assert again == Registered(first.record, is_new=False, revision=1)
         assert work.stored() == {MODEL, WEIGHTS}

@@ -99,6 +99,22 @@ async def test_other_bytes_than_were_put_are_not_handed_out(tmp_path: Path, cont
     assert [name for name in files_below(tmp_path / "cache") if name != "lock"] == []
 
 
+async def test_damaged_content_is_removed_when_it_is_verified(tmp_path: Path) -> None:
+    """So that it counts as missing, and whoever has it sends it; a damaged copy alone is mended."""
+    store = MemoryStore()
+    blobs = remote(store, tmp_path / "cache")
+    await blobs.put(a_file(tmp_path, CONTENT), HASH)
+    copy = await blobs.path(HASH)
+    copy.chmod(0o600)
+    copy.write_bytes(b"damaged")
+    assert await blobs.verify(HASH)
+    copy.unlink()
+    obstore.put(store, KEY, b"damaged too")
+    assert not await blobs.verify(HASH)
+    assert await blobs.has([HASH]) == frozenset()
+    assert not await blobs.verify(HASH)
+
+
 async def test_what_is_missing_says_so(tmp_path: Path, s3: str) -> None:
     """It is no fault of the connection."""
     blobs = remote(s3_store(s3), tmp_path / "cache")

@@ -72,6 +72,11 @@ class ArtifactStore:
                 _log.warning("a committed file was gone and is put again", sha256=sha256)
                 await self._blobs.put(file, sha256)
 
+    async def verify(self, sha256s: Collection[str]) -> bool:
+        """Whether all of them are there and undamaged. What is damaged is removed, so that it is asked for again."""
+        found = [await self._blobs.verify(sha256) for sha256 in sha256s]
+        return all(found)
+
     async def paths(self, manifest: Manifest) -> Mapping[str, Path]:
         """A local file by path in the bundle; whoever loads them checks the hashes of the bytes it reads.
 

@@ -56,6 +56,10 @@ class Blobs(Protocol):
         """
         ...
 
+    async def verify(self, sha256: str) -> bool:
+        """Whether the content is kept and has that hash; one that has another is removed, so that it is asked for."""
+        ...
+
     async def delete(self, sha256: str, *, older_than: float) -> bool:
         """Remove the content if it was last put or asked for before `older_than`; whether it was."""
         ...

@@ -10,10 +10,12 @@ bytes are gone after a power loss was never registered.
 
 import contextlib
 import fcntl
+import math
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from pathlib import Path
+from typing import Final
 
 from serinus.core.artifact import check_sha256
 from serinus.core.errors import DataLost, InvalidInput
@@ -21,8 +23,13 @@ from serinus.registry.blobs import StoredBlob
 from serinus.registry.disk import CHUNK_BYTES, PRIVATE_FOLDER, Disk, disk_errors, in_stoppable_thread, in_thread
 from serinus.registry.failpoints import Failpoint, pass_by
 from serinus.registry.incoming import Incoming, sha256_of
+from serinus.telemetry.logs import get_logger
 
 Check = Callable[[], None]
+
+ARTIFACT_MISSING: Final = "ARTIFACT_MISSING"
+
+_log = get_logger(__name__)
 
 
 class LocalBlobs:
@@ -70,6 +77,15 @@ class LocalBlobs:
     async def is_whole(self, sha256: str) -> bool:
         """Whether the content is kept, and still has its hash."""
         return await in_stoppable_thread(lambda check: self._is_whole(self._path(sha256), sha256, check))
+
+    async def verify(self, sha256: str) -> bool:
+        """Whether the content is kept and has that hash; one that has another is removed."""
+        # Twice, because it is the reading that may have failed.
+        if await self.is_whole(sha256) or await self.is_whole(sha256):
+            return True
+        if await self.delete(sha256, older_than=math.inf):
+            _log.error("a damaged content was removed: registering it again brings it back", sha256=sha256)
+        return False
 
     async def read(self, sha256: str, offset: int = 0) -> AsyncIterator[bytes]:
         """The content from byte `offset` on."""
@@ -231,4 +247,4 @@ def _names(folder: Path) -> list[str]:
 
 def missing(sha256: str) -> DataLost:
     """The error for a content that should be kept and is not."""
-    return DataLost(f"the content with sha256 {sha256[:12]}… is not in the artifact store", reason="ARTIFACT_MISSING")
+    return DataLost(f"the content with sha256 {sha256[:12]}… is not in the artifact store", reason=ARTIFACT_MISSING)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from serinus.core.artifact import ArtifactFile
-from serinus.core.errors import DeadlinePassed, InvalidInput
+from serinus.core.errors import DataLost, DeadlinePassed, InvalidInput
 from serinus.registry.artifacts import ArtifactStore
 from serinus.registry.disk import CHUNK_BYTES, disk_errors, in_thread
 from serinus.registry.incoming import sha256_of
@@ -83,7 +83,7 @@ async def receive(
     present = await artifacts.has({file.sha256 for file in files})
     for file in files:
         if file.sha256 in present:
-            await staging.copy(file, artifacts.read(file.sha256))
+            await _copy(file, staging, artifacts)
             continue
         await staging.begin(file)
         missing_bytes = file.size_bytes
@@ -97,6 +97,14 @@ async def receive(
             reason="WRONG_SIZE",
             field="chunk",
         )
+
+
+async def _copy(file: ArtifactFile, staging: Staging, artifacts: ArtifactStore) -> None:
+    try:
+        await staging.copy(file, artifacts.read(file.sha256))
+    except DataLost:
+        await artifacts.verify([file.sha256])  # removes it, so that the next try sends it
+        raise
 
 
 async def take_folder(files: Sequence[ArtifactFile], staging: Staging, folder: Path) -> None:

@@ -7,6 +7,7 @@ comes down is hashed, and so is a local copy before it is handed out again.
 import asyncio
 import contextlib
 import datetime as dt
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable
 from pathlib import Path
@@ -19,10 +20,10 @@ from obstore.store import from_url
 
 from serinus.config.errors import ConfigError
 from serinus.core.artifact import check_sha256
-from serinus.core.errors import InvalidInput, StoreUnavailable
+from serinus.core.errors import DataLost, InvalidInput, StoreUnavailable
 from serinus.registry.blobs import Blobs, StoredBlob
 from serinus.registry.failpoints import Failpoint, pass_by
-from serinus.registry.local_blobs import LocalBlobs, missing
+from serinus.registry.local_blobs import ARTIFACT_MISSING, LocalBlobs, missing
 from serinus.telemetry.logs import get_logger
 
 if TYPE_CHECKING:  # these names exist in its stubs alone
@@ -102,6 +103,16 @@ class RemoteBlobs:
             if not await self._cache.is_whole(sha256):
                 await self._cache.receive(self._parts(sha256), sha256)
         return await self._cache.path(sha256)
+
+    async def verify(self, sha256: str) -> bool:
+        """Whether the content is in the store and has that hash, or a local copy has; one with another is removed."""
+        try:
+            await self.path(sha256)
+        except DataLost as error:
+            if error.reason != ARTIFACT_MISSING and await self.delete(sha256, older_than=math.inf):
+                _log.error("a damaged content was removed: registering it again brings it back", sha256=sha256)
+            return False
+        return bool(await self.has([sha256]))
 
     async def read(self, sha256: str, offset: int = 0) -> AsyncIterator[bytes]:
         """The content from byte `offset` on, of a local copy."""
