@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
+from obstore.store import MemoryStore, S3Store
 
 from serinus.config.version_facts import VersionFacts
 from serinus.core.artifact import ArtifactFile
@@ -24,6 +25,7 @@ from serinus.core.errors import (
     Refused,
     ServerError,
     StoreFull,
+    StoreUnavailable,
 )
 from serinus.core.signature import Signature, TensorSpec
 from serinus.core.version import Version
@@ -34,7 +36,8 @@ from serinus.registry.local_blobs import LocalBlobs
 from serinus.registry.receiving import Pace
 from serinus.registry.records import ChangeLevel, Draft, ModelRecord, Registered
 from serinus.registry.registration import RegistrationLimits, Registrations, Versions
-from tests.support.disks import FullDisk, sha256
+from serinus.registry.remote_blobs import RemoteBlobs
+from tests.support.disks import FullDisk, LossyDisk, sha256
 from tests.support.records import PAIR
 from tests.support.registrations import FOLDER, MODEL, WEIGHTS, Header, Workplace, declared, sent, workplace
 
@@ -493,6 +496,43 @@ async def test_a_bundle_over_the_limit_is_refused_before_the_upload(tmp_path: Pa
         with pytest.raises(InvalidInput):
             await register(work, Header(files=small), MODEL, b"and more")
         await assert_no_trace(work)
+
+
+async def test_a_power_loss_after_the_commit_finds_every_file(tmp_path: Path) -> None:
+    """Bytes and names are on the disk before the transaction begins."""
+    disk = LossyDisk()
+    durable: list[set[bytes]] = []
+
+    def reach(point: Failpoint) -> None:
+        if point is Failpoint.TRANSACTION_BEGUN:
+            durable.append({content for path, content in disk.durable.items() if "sha256" in path.parts})
+
+    async with workplace(tmp_path, disk=disk, reach=reach) as work:
+        await register(work)
+    assert durable == [{MODEL, WEIGHTS}]
+
+
+async def test_a_bucket_that_is_gone_refuses_the_version_and_takes_it_later(tmp_path: Path) -> None:
+    """Before the upload, and by name."""
+    async with workplace(tmp_path) as work:
+
+        def on_bucket(store: MemoryStore | S3Store) -> Registrations:
+            artifacts = ArtifactStore(RemoteBlobs(store, LocalBlobs(tmp_path / "cache"), fresh_s=60.0))
+            area = work.registrations._area
+            return Registrations(work.registry, artifacts, area, work.examiner, is_reserved=lambda _: False)
+
+        gone = S3Store(
+            "models",
+            endpoint="http://127.0.0.1:9",
+            region="us-east-1",
+            skip_signature=True,
+            client_options={"allow_http": True},
+            retry_config={"max_retries": 0},
+        )
+        with pytest.raises(StoreUnavailable):
+            await on_bucket(gone).register(HEADER, never())
+        await assert_no_trace(work)
+        assert (await on_bucket(MemoryStore()).register(HEADER, sent(MODEL, WEIGHTS))).is_new
 
 
 async def test_failpoints_are_passed_in_order(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from serinus.core.artifact import ArtifactFile, Manifest
-from serinus.core.errors import DataLost, InvalidInput, Overloaded
+from serinus.core.errors import DataLost, InvalidInput, Overloaded, StoreFull
 from serinus.registry.disk import CHUNK_BYTES
 from serinus.registry.staging import Staging, StagingArea
 from tests.support.disks import files_below, sha256
@@ -99,6 +99,18 @@ async def test_one_upload_too_many_is_refused(tmp_path: Path) -> None:
                 async with area.stage(MANIFEST):
                     pass
             assert refused.value.reason == "TOO_MANY_UPLOADS"
+        async with area.stage(MANIFEST):
+            pass
+
+
+async def test_an_upload_that_cannot_fit_is_refused_before_it_is_sent(tmp_path: Path) -> None:
+    """By what it declares."""
+    huge = Manifest("model.onnx", (ArtifactFile("model.onnx", sha256(MODEL), 1 << 60),))
+    async with StagingArea(tmp_path) as area:
+        with pytest.raises(StoreFull) as refused:
+            async with area.stage(huge):
+                raise AssertionError("it was taken")
+        assert str(tmp_path) not in refused.value.message
         async with area.stage(MANIFEST):
             pass
 

@@ -12,6 +12,7 @@ from serinus.core.artifact import ArtifactFile
 from serinus.core.signature import Signature
 from serinus.registry.artifacts import ArtifactStore
 from serinus.registry.database import open_database
+from serinus.registry.disk import Disk
 from serinus.registry.failpoints import Failpoint, pass_by
 from serinus.registry.local_blobs import LocalBlobs
 from serinus.registry.records import Examination
@@ -109,9 +110,10 @@ async def workplace(
     reserved: Sequence[str] = (),
     reach: Callable[[Failpoint], None] = pass_by,
     at_once: int = 4,
+    disk: Disk | None = None,
 ) -> AsyncIterator[Workplace]:
     """A registry and everything around it in `folder`, as they were left there."""
-    blobs = LocalBlobs(folder / "artifacts", reach=reach)
+    blobs = LocalBlobs(folder / "artifacts", reach=reach, disk=disk)
     artifacts = ArtifactStore(blobs)
     examiner = FakeExaminer()
     async with (

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from serinus.core.artifact import ArtifactFile, Manifest
-from serinus.core.errors import DataLost, InvalidInput, Overloaded
+from serinus.core.errors import DataLost, InvalidInput, Overloaded, StoreFull
 from serinus.registry.disk import CHUNK_BYTES, PRIVATE_FOLDER, disk_errors, in_thread
 from serinus.telemetry.logs import get_logger
 
@@ -153,6 +153,7 @@ class StagingArea:
 
         Raises:
             Overloaded: too many uploads are under way.
+            StoreFull: they would not fit on the disk.
         """
         if self._open >= self._at_once:
             raise Overloaded(
@@ -163,7 +164,7 @@ class StagingArea:
         self._open += 1
         folder = self._own / secrets.token_hex(16)
         try:
-            await in_thread(self._make, folder)
+            await in_thread(self._make, folder, manifest.size_bytes)
             yield Staging(folder, manifest)
         finally:
             try:
@@ -190,10 +191,13 @@ class StagingArea:
             _lock_of(self._own).unlink(missing_ok=True)
         os.close(self._lock)
 
-    def _make(self, folder: Path) -> None:
+    def _make(self, folder: Path, size_bytes: int) -> None:
         with disk_errors():
             self._own.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
             folder.mkdir(mode=PRIVATE_FOLDER)
+            # Now rather than after the caller has sent gigabytes.
+            if (free_bytes := shutil.disk_usage(folder).free) < size_bytes:
+                raise StoreFull(f"there is no room for an upload of {size_bytes} bytes: {free_bytes} are free")
 
 
 def _lock_of(folder: Path) -> Path:
