@@ -1,6 +1,7 @@
 """Versions are loaded by a process that has little to lose; what happens to it happens to nobody else."""
 
 import asyncio
+import contextlib
 import gc
 import json
 import os
@@ -49,8 +50,11 @@ async def refusal(intake: Intake, folder: Path, **options) -> tuple[str, str]:
 
 def children() -> list[int]:
     """Processes that this one has started and not reaped."""
-    task = Path(f"/proc/{os.getpid()}/task")
-    return [int(pid) for thread in task.iterdir() for pid in (thread / "children").read_text().split()]
+    found: list[int] = []
+    for thread in Path(f"/proc/{os.getpid()}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended meanwhile
+            found.extend(int(pid) for pid in (thread / "children").read_text().split())
+    return found
 
 
 def open_files() -> int:
@@ -58,7 +62,7 @@ def open_files() -> int:
 
 
 def leftovers() -> list[str]:
-    return [path.name for path in Path(tempfile.gettempdir()).glob("serinus-child-*")]
+    return [path.name for path in Path(tempfile.gettempdir()).glob(f"serinus-child-{os.getpid()}-*")]
 
 
 @pytest.fixture(autouse=True)

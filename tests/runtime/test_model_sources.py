@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from serinus.config.models import ModelOptions
 from serinus.core.artifact import ArtifactFile, Manifest
@@ -151,6 +151,35 @@ def test_a_loaded_model_does_not_need_its_files(store, load_source):
     for path in bundle.paths.values():
         path.write_bytes(bytes(path.stat().st_size))
     np.testing.assert_array_equal(answer(model), WEIGHTS[None])
+
+
+@pytest.mark.parametrize("place", ["inside", "beside"])
+@pytest.mark.parametrize("trust", ["bundle", "path", "staged"])
+def test_large_weights_arrive(store, load_source, tmp_path, place, trust):
+    """Though their memory is given back before the first run."""
+    weights = np.random.default_rng(0).standard_normal((1024, 1024)).astype(np.float32)  # 4 MiB
+    tensor = numpy_helper.from_array(weights, "w")
+    files = {}
+    if place == "beside":
+        files["w_bin"] = weights.tobytes()
+        tensor = TensorProto(name="w", data_type=1, dims=weights.shape, data_location=TensorProto.EXTERNAL)
+        tensor.external_data.add(key="location", value="w.bin")
+    files["model_onnx"] = models.build(
+        [helper.make_node("Add", ["x", "w"], ["y"])],
+        [models.value("x", DType.FP32, ["N", 1024, 1024])],
+        [models.value("y", DType.FP32, ["N", 1024, 1024])],
+        [tensor],
+    )
+    for key, content in files.items():
+        (tmp_path / key.replace("_", ".")).write_bytes(content)
+    sources = {
+        "bundle": store.bundle("model.onnx", **files),
+        "path": tmp_path / "model.onnx",
+        "staged": StagedFolder(tmp_path, "model.onnx"),
+    }
+    model = load_source(sources[trust], warm_up_s=0)
+    x = np.zeros((1, 1024, 1024), np.float32)
+    np.testing.assert_array_equal(model.run(Request({"x": x}, deadline=0.0)).outputs["y"], weights[None])
 
 
 def sampling(file: str) -> ModelOptions:

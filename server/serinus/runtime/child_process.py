@@ -97,7 +97,7 @@ class ChildProcess:
         Raises:
             OSError: it cannot be started.
         """
-        with tempfile.TemporaryDirectory(prefix="serinus-child-", ignore_cleanup_errors=True) as folder:
+        with tempfile.TemporaryDirectory(prefix=f"serinus-child-{os.getpid()}-", ignore_cleanup_errors=True) as folder:
             deadline = time.monotonic() + self._timeout_s
             with self._lock:
                 if self._stopped.is_set():

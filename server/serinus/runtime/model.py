@@ -18,6 +18,7 @@ from serinus.runtime.invocation import choose_invocation
 from serinus.runtime.model_file import read_model_file
 from serinus.runtime.native_errors import is_out_of_memory
 from serinus.runtime.options import SessionOptions
+from serinus.runtime.plain_files import release
 from serinus.runtime.pool import ComputePool
 from serinus.runtime.session import Session, open_session
 from serinus.runtime.signatures import declared_batch_axes, inferred_batch_axes, read_spec, with_batch_axes
@@ -57,7 +58,13 @@ def load_model(identity: ModelVersion, source: ModelSource, options: SessionOpti
 
 def _open(identity: ModelVersion, source: ModelSource, options: SessionOptions, pool: ComputePool) -> "OnnxModel":
     file = read_model_file(source)
-    session = open_session(file, options)
+    size_bytes = len(file.content) + sum(len(weights) for weights in file.external_data.values())
+    try:
+        session = open_session(file, options)
+    finally:
+        # onnxruntime has copied what it needs.
+        for content in file.external_data.values():
+            release(content)
     read = functools.partial(read_spec, without_rank=file.without_rank)
     signature = Signature(
         inputs=(
@@ -76,7 +83,6 @@ def _open(identity: ModelVersion, source: ModelSource, options: SessionOptions, 
     # One unlucky value in a loop's count would stop the event loop for as long as that run takes.
     quick_s = 0.0 if file.has_loop else QUICK_S
     notes = (note,) if note else ()
-    size_bytes = len(file.content) + sum(len(weights) for weights in file.external_data.values())
     return OnnxModel(identity, session, signature, options, pool, quick_s=quick_s, notes=notes, size_bytes=size_bytes)
 
 

@@ -9,7 +9,7 @@ import onnx
 from serinus.core.errors import ModelRejected
 from serinus.runtime.carving import WHOLE_FILE, carve
 from serinus.runtime.external_data import embed_external_data, map_external_data
-from serinus.runtime.plain_files import Buffer
+from serinus.runtime.plain_files import Buffer, release
 from serinus.runtime.sources import ModelSource, open_source
 
 MOST_NODES = 200_000  # of large language models; each costs parsing, during which nothing else of the process runs
@@ -85,6 +85,8 @@ def read_model_file(source: ModelSource) -> ModelFile:
     graph = _serialize(model, name) if embed_external_data(inner, external_data) else carved.content
     if apart:
         external_data[WHOLE_FILE] = content
+    else:
+        release(content)
     return ModelFile(
         name=name,
         content=graph,

@@ -1,4 +1,7 @@
-"""Opens files below a folder and nothing else: plain ones, through no link, with one name only."""
+"""Opens files below a folder and nothing else: plain ones, through no link, with one name only.
+
+It also reads large files into memory, and gives such memory back, without holding the other threads up.
+"""
 
 import errno
 import mmap
@@ -8,10 +11,48 @@ from collections.abc import Sequence
 from pathlib import Path
 
 Buffer = bytes | mmap.mmap
+"""Contents of a file; what is large is mapped."""
+
+_LARGE_BYTES = 1 << 20  # below this a copy costs less than a map
+_CHUNK_BYTES = 8 << 20  # memory that is given back at once, which takes half a millisecond of Python's lock
 
 
 class NotPlain(Exception):
     """What was named is not a plain file below the folder; the text says what it is, as the end of a sentence."""
+
+
+def read_whole(path: Path, most_bytes: int | None = None) -> Buffer:
+    """A copy of the file's contents, which nobody else can change.
+
+    Args:
+        path: Of the file.
+        most_bytes: What it should hold at most; one byte more is read, as a sign, and no further ones.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb", buffering=0) as file:
+        size_bytes = os.fstat(file.fileno()).st_size
+        if most_bytes is not None:
+            size_bytes = min(size_bytes, most_bytes + 1)
+        if size_bytes < _LARGE_BYTES:
+            return file.read(-1 if most_bytes is None else most_bytes + 1)
+        content = mmap.mmap(-1, size_bytes)
+        position = 0
+        with memoryview(content) as view:
+            # Without Python's lock; one call gives at most 2 GiB.
+            while position < size_bytes and (got := file.readinto(view[position:])):
+                position += got
+    return content if position == size_bytes else content[:position]
+
+
+def release(content: Buffer) -> None:
+    """Give memory back that nobody will read again, bit by bit: other threads wait while it is done."""
+    if isinstance(content, bytes) or content.closed:
+        return
+    for start in range(0, len(content), _CHUNK_BYTES):
+        content.madvise(mmap.MADV_DONTNEED, start, min(_CHUNK_BYTES, len(content) - start))
+    content.close()
 
 
 def map_plain_file(folder: Path, parts: Sequence[str]) -> Buffer:

@@ -17,7 +17,7 @@ from typing import Protocol, assert_never
 
 from serinus.core.artifact import Manifest, check_artifact_path
 from serinus.core.errors import DataLost, InvalidInput, ModelRejected
-from serinus.runtime.plain_files import Buffer, NotPlain, map_plain_file
+from serinus.runtime.plain_files import Buffer, NotPlain, map_plain_file, read_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,7 @@ class SourceFiles(Protocol):
         """The ONNX file's name, without folders."""
         ...
 
-    def main(self) -> bytes:
+    def main(self) -> Buffer:
         """The ONNX file."""
         ...
 
@@ -101,9 +101,9 @@ class _Trusted:
         self._path = path
         self.main_name = path.name
 
-    def main(self) -> bytes:
+    def main(self) -> Buffer:
         try:
-            return self._path.read_bytes()
+            return read_whole(self._path)
         except OSError as error:
             raise _unreadable(self.main_name, error) from error
 
@@ -121,9 +121,9 @@ class _Staged:
         self._main = PurePosixPath(source.main)
         self.main_name = self._main.name
 
-    def main(self) -> bytes:
+    def main(self) -> Buffer:
         try:
-            return self.file(Path(self._main))
+            return self._mapped(Path(self._main))
         except OSError as error:
             raise _unreadable(self.main_name, error) from error
 
@@ -131,8 +131,11 @@ class _Staged:
         return map_plain_file(self._source.folder, (*self._main.parent.parts, *parts))
 
     def file(self, path: Path) -> bytes:
+        return bytes(self._mapped(path))
+
+    def _mapped(self, path: Path) -> Buffer:
         try:
-            return bytes(map_plain_file(self._source.folder, _parts(path)))
+            return map_plain_file(self._source.folder, _parts(path))
         except NotPlain as error:
             raise ModelRejected(f"the file {path.name[:64]!r} {error}", reason="FORBIDDEN_FILE") from error
 
@@ -143,24 +146,23 @@ class _Verified:
         self._main = PurePosixPath(bundle.manifest.main)
         self.main_name = self._main.name
 
-    def main(self) -> bytes:
+    def main(self) -> Buffer:
         return self._read(self._bundle.manifest.main)
 
     def weights(self, parts: Sequence[str]) -> Buffer:
         return self._read(str(self._main.parent.joinpath(*parts)))
 
     def file(self, path: Path) -> bytes:
-        return self._read("/".join(_parts(path)))
+        return bytes(self._read("/".join(_parts(path))))
 
-    def _read(self, path: str) -> bytes:
+    def _read(self, path: str) -> Buffer:
         registered = self._bundle.manifest.file.get(path)
         if registered is None:
             raise FileNotFoundError(errno.ENOENT, "not in the manifest")
         name = PurePosixPath(path).name[:64]
         try:
-            with self._bundle.paths[path].open("rb") as file:
-                # Not more than one byte too many: whatever lies there now must not decide how much memory is taken.
-                content = file.read(registered.size_bytes + 1)
+            # Bounded: whatever lies there now must not decide how much memory is taken.
+            content = read_whole(self._bundle.paths[path], registered.size_bytes)
         except (KeyError, OSError) as error:
             raise DataLost(f"the registered file {name!r} is missing or cannot be read") from error
         if len(content) != registered.size_bytes or hashlib.sha256(content).hexdigest() != registered.sha256:
