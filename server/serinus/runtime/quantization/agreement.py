@@ -97,8 +97,8 @@ def _wide(name: str, wanted: Tensor, got: Tensor) -> tuple[_Wide, _Wide]:
 
 def _cosine(left: _Wide, right: _Wide) -> float:
     lengths = float(np.linalg.norm(left)), float(np.linalg.norm(right))
-    # 1. both are zero: the same; 2. one is: nothing in common; 3. the rest
-    if not any(lengths):
+    # 1. the same, zeros included; 2. one is zero: nothing in common; 3. the rest
+    if np.array_equal(left, right):
         return 1.0
     if not all(lengths):
         return 0.0

@@ -20,6 +20,7 @@ SHORTEST_SAMPLE_S = 2e-3  # shorter ones measure the clock and the scheduler
 GAIN = 1.03  # more rows a second than this, or a doubled batch was no gain
 LOOK_SHARE = 0.4  # of the budget, for finding the best batches
 _DOUBT = 0.005  # that the true median is below the lower end
+_SHORTEST_RUN_S = 1e-9  # what a clock with coarse steps may call nothing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,7 +153,7 @@ class _Race:
         while total < SHORTEST_SAMPLE_S and runs < 1000:  # noqa: PLR2004 - a clock that stands still must not hold us up
             total += run(rows)
             runs += 1
-        return total / runs
+        return max(total / runs, _SHORTEST_RUN_S)
 
     def _late(self, share: float) -> bool:
         return self._clock() - self._started >= share * self._budget_s

@@ -120,7 +120,7 @@ class Workbench:
         """How fast these forms and the float model are, all together; those that cannot be opened are left out."""
         forms = {RecipeName.FLOAT: self._float}
         for recipe in recipes:
-            with contextlib.suppress(ModelRejected):
+            with contextlib.suppress(ModelRejected, Incomparable):
                 forms[recipe] = self._open(form_path(self._folder, recipe))
         timings = time_contenders(
             {recipe: Contender(_Timed(form, self._calibration), form.most_rows) for recipe, form in forms.items()},
