@@ -129,7 +129,7 @@ class Run:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(("kind", "runs"), [("sqlite", 200), ("postgresql", 30)])
+@pytest.mark.parametrize(("kind", "runs"), [("sqlite", 200), ("postgresql", 40)])
 async def test_histories_are_linearizable(kind: str, runs: int, tmp_path: Path):
     """Fifty callers in each tenth run, eight in the others, over two servers; some callers go away."""
     url = await migrated_url(kind, tmp_path)
@@ -148,7 +148,8 @@ async def test_histories_are_linearizable(kind: str, runs: int, tmp_path: Path):
             entries = await registries[0].audit(before, model=run.model, limit=1000)
             assert problem(run.events, [(entry.revision, entry.actor) for entry in entries]) == "", f"seed {seed}"
             answers |= {str(event.answer[0]) for event in run.events.values() if event.answer}
-        assert answers == {"registered", "model", "deleted", "state", "conflict", "exists", "absent", "IN_USE"}
+        # Otherwise the histories would show little.
+        assert answers >= {"registered", "model", "state", "conflict", "exists", "absent", "IN_USE"}
         found = await registries[0].verify_audit()
         assert (found.problem, found.entries) == ("", await registries[0].current_revision())
 
