@@ -7,23 +7,20 @@ import gc
 import importlib.metadata
 import random
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator
 
 from google.protobuf.internal import api_implementation
 from prometheus_client import CollectorRegistry
 
+from serinus.app.catalog import Catalog
 from serinus.app.loading import VersionLoader
-from serinus.app.sources import ModelSources
+from serinus.app.registry_store import open_registry
 from serinus.app.tls import read_tls
 from serinus.config.errors import ConfigError
 from serinus.config.sections import HttpSettings
 from serinus.config.settings import Settings
-from serinus.config.triton_repository import read_repository
-from serinus.core.artifact import Manifest
-from serinus.core.errors import ServerError, StoreUnavailable
+from serinus.core.errors import ServerError
 from serinus.lifecycle.models import Models
-from serinus.lifecycle.plan import ModelPlan
 from serinus.runtime.cpu import cpu_quota
 from serinus.runtime.load_threads import LoadThreads
 from serinus.runtime.pool import ComputePool
@@ -119,6 +116,9 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
     async with contextlib.AsyncExitStack() as block:
         pool = block.enter_context(ComputePool(threads))
         tasks = await block.enter_async_context(_tasks())
+        taken: set[str] = set()
+        with _refusals():
+            store = await block.enter_async_context(open_registry(settings, is_reserved=taken.__contains__))
         loader = VersionLoader(
             pool=pool,
             slots=RunSlots(threads),
@@ -127,7 +127,7 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
             providers=tuple(settings.compute.providers),
             tasks=tasks,
             threads=LoadThreads(at_once=settings.loading.parallel, timeout_s=settings.loading.timeout_s),
-            fetch=_no_artifacts,
+            fetch=store.artifacts.paths,
         )
         models = await block.enter_async_context(
             Models(
@@ -138,19 +138,34 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
                 max_bytes=settings.loading.max_models_bytes,
             )
         )
-        face = _face(settings, models=models, metrics=metrics, logs=logs, drain=drain, threads=threads)
-        http = _http(settings.http, registry=registry, face=face, models=models)
+        catalog = Catalog(settings, models=models, store=store, taken=taken)
+        facts = ServerFacts(version=VERSION, started_unix_s=time.time(), compute_threads=threads)
+        face = Face(
+            FaceParts(
+                models=models,
+                sources=catalog.placing,
+                metrics=metrics,
+                logs=logs,
+                drain=drain,
+                limits=settings.limits,
+                facts=facts,
+                registry=catalog.parts(),
+            )
+        )
+        http = _http(settings.http, registry=registry, face=face, catalog=catalog)
         with _refusals():
             await block.enter_async_context(http)
         with _refusals():
             grpc = GrpcServer(settings.grpc, handlers=face.handlers(), tls=read_tls(settings.grpc), rng=rng)
         await block.enter_async_context(grpc)
-        await _load_all(models, settings)
+        with _refusals():
+            await catalog.load()
+        for job in (LoopLag(metrics.loop_lag)(), *catalog.jobs()):
+            block.callback(tasks.create_task(job).cancel)
+        await catalog.follow()
         if not models.serving():
-            log.warning("no model serves", hint="name models with --model, --model-repository or --config")
+            log.warning("no model serves", hint="register one, or name one with --model or --model-repository")
         block.enter_context(_rare_garbage_collection())
-        lag = tasks.create_task(LoopLag(metrics.loop_lag)())
-        block.callback(lag.cancel)
         face.open()
         server = RunningServer(
             models=models, metrics=metrics, face=face, grpc=grpc, http=http, drain=drain, settings=settings
@@ -159,32 +174,12 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
         yield server
 
 
-def _face(settings: Settings, *, models: Models, metrics: Metrics, logs: Logs, drain: Drain, threads: int) -> Face:
-    sources = ModelSources(
-        models,
-        named={spec.name: spec for spec in settings.model_specs},
-        repository=settings.model_repository,
-        uploads=settings.state / "uploads",
-    )
-    return Face(
-        FaceParts(
-            models=models,
-            sources=sources,
-            metrics=metrics,
-            logs=logs,
-            drain=drain,
-            limits=settings.limits,
-            facts=ServerFacts(version=VERSION, started_unix_s=time.time(), compute_threads=threads),
-        )
-    )
-
-
-def _http(settings: HttpSettings, *, registry: CollectorRegistry, face: Face, models: Models) -> HttpServer:
+def _http(settings: HttpSettings, *, registry: CollectorRegistry, face: Face, catalog: Catalog) -> HttpServer:
     app = http_face(
         exposition=functools.partial(exposition, registry),
         is_live=lambda: True,
         is_ready=face.is_ready,
-        ready_detail=lambda: {"serving": len(models.serving())},
+        ready_detail=catalog.detail,
     )
     return HttpServer(app, host=settings.host, port=settings.port)
 
@@ -203,40 +198,6 @@ def _rare_garbage_collection() -> Iterator[None]:
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()
-
-
-async def _no_artifacts(manifest: Manifest) -> Mapping[str, Path]:
-    raise StoreUnavailable(f"this server has no artifact store to have {manifest.main!r} from")
-
-
-async def _load_all(models: Models, settings: Settings) -> None:
-    """Load what was named, which must work, and what the repository holds, as far as it works."""
-    named = settings.model_specs
-    for spec in named:
-        with _refusals(f"model {spec.name!r}: "):
-            await models.reload(ModelPlan.of(spec))
-    if settings.model_repository is None:
-        return
-    with _refusals():
-        found = read_repository(settings.model_repository)
-    for warning in found.warnings:
-        log.warning("model configuration", warning=warning)
-    for name, reason in found.rejected.items():
-        if any(name == other.name for other in named):
-            continue  # it would not have been served either
-        log.warning("model rejected", model=name, reason=reason)
-        models.reject(name, reason)
-    for spec in found.models:
-        if any(spec.name == other.name for other in named):
-            log.warning("model ignored", model=spec.name, reason="one of that name was named at the start")
-            continue
-        # What is wrong with one model is in the log and in the index; the others serve.
-        try:
-            await models.reload(ModelPlan.of(spec))
-        except ServerError:
-            continue  # the log has it
-        except Exception:
-            log.exception("unexpected error", model=spec.name)
 
 
 def _require_fast_protobuf() -> None:

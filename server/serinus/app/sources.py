@@ -1,17 +1,17 @@
-"""Where models come from when a client asks for one by name: the command line, or a model repository."""
+"""Models that are not registered: of the command line, of a model repository, and those whose files a client sends."""
 
 import asyncio
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from open_inference.model_config_pb2 import ModelConfig
-from serinus.config.models import ModelSpec
-from serinus.config.triton_repository import read_model
+from serinus.config.models import ModelOptions, ModelSpec
+from serinus.config.triton_repository import read_model, read_repository
 from serinus.config.triton_text import parse_config_json
-from serinus.core.errors import InvalidInput, NotFound
+from serinus.core.errors import InvalidInput, ModelRejected, NotFound, ServerError
 from serinus.core.version import check_model_name
 from serinus.lifecycle.models import Models
 from serinus.lifecycle.plan import ModelPlan
@@ -19,27 +19,85 @@ from serinus.telemetry.logs import get_logger
 
 log = get_logger("serinus.sources")
 
+Examine = Callable[[Path, str, ModelOptions], Awaitable[object]]
+"""Loads the ONNX file of that name in a folder that holds nothing else; raises ModelRejected if it cannot be served."""
+
 # The only files that a client may name; anything else would let it choose a place on our disk.
 _MODEL_FILE = re.compile(r"([1-9]\d{0,8})/model\.onnx", re.ASCII)
 
 
 class ModelSources:
-    """Finds the model that a client wants loaded.
+    """Finds the models that the operator named, and those that a client wants loaded.
 
     Attributes:
         models: Serves what is found.
         named: Models of the command line and the configuration file, by name.
         repository: A folder in Triton's layout, or None.
-        uploads: Files that clients send along are kept below it while the server runs.
+        uploads: Files that clients send along are kept below it while they are loaded.
+        examine: Loads such files where they can do no harm.
+        taken: Names that belong to these models; added to.
     """
 
     def __init__(
-        self, models: Models, *, named: Mapping[str, ModelSpec], repository: Path | None, uploads: Path
+        self,
+        models: Models,
+        *,
+        named: Mapping[str, ModelSpec],
+        repository: Path | None,
+        uploads: Path,
+        examine: Examine,
+        taken: set[str],
     ) -> None:
         self._models = models
         self._named = named
         self._repository = repository
         self._uploads = uploads
+        self._examine = examine
+        self._taken = taken
+        self._taken.update(named)
+
+    def __contains__(self, model: str) -> bool:
+        return model in self._taken
+
+    async def load_named(self) -> None:
+        """Load what the operator named.
+
+        Raises:
+            ModelRejected: one of them cannot be served; the message names it.
+        """
+        for name, spec in self._named.items():
+            try:
+                await self._models.reload(ModelPlan.of(spec))
+            except ServerError as error:
+                raise ModelRejected(f"model {name!r}: {error.message}", reason=error.reason) from error
+
+    async def load_repository(self) -> None:
+        """Load what the model repository holds, as far as it works; what is wrong is in the log and in the index.
+
+        Raises:
+            ConfigError: there is no such folder.
+        """
+        if self._repository is None:
+            return
+        found = await asyncio.to_thread(read_repository, self._repository)
+        for warning in found.warnings:
+            log.warning("model configuration", warning=warning)
+        for name, reason in found.rejected.items():
+            if name not in self._named:  # it would not have been served either
+                log.warning("model rejected", model=name, reason=reason)
+                self._taken.add(name)
+                self._models.reject(name, reason)
+        for spec in found.models:
+            if spec.name in self._named:
+                log.warning("model ignored", model=spec.name, reason="one of that name was named at the start")
+                continue
+            self._taken.add(spec.name)
+            try:
+                await self._models.reload(ModelPlan.of(spec))
+            except ServerError:
+                continue  # the log has it
+            except Exception:
+                log.exception("unexpected error", model=spec.name)
 
     async def load(self, model: str, config_json: str | None, files: dict[str, bytes]) -> None:
         """Read a model again and serve it.
@@ -63,7 +121,9 @@ class ModelSources:
         elif model in self._named and override is None:
             await self._models.reload(ModelPlan.of(self._named[model]))
         elif self._repository is not None:
-            await self._models.reload(await _found(self._repository, model, override))
+            plan = await _found(self._repository, model, override)
+            self._taken.add(model)
+            await self._models.reload(plan)
         elif model in self._named:
             raise InvalidInput(
                 f"model {model!r} was named at the start: expected no 'config' for it", reason="WRONG_PARAMETER"
@@ -82,6 +142,10 @@ class ModelSources:
         with TemporaryDirectory(dir=self._uploads, ignore_cleanup_errors=True) as root:
             await asyncio.to_thread(_write, Path(root) / model, files)
             plan = await _found(Path(root), model, override)
+            for spec in plan.versions:
+                assert isinstance(spec.source, Path), "a repository holds files: this is a bug"
+                await self._examine(spec.source.parent, spec.source.name, spec.options)
+            self._taken.add(model)
             await self._models.reload(dataclasses.replace(plan, is_lasting=False))
 
 

@@ -10,6 +10,7 @@ from serinus.serving.batch_policy import BatchPolicy
 from serinus.serving.batching import Batcher
 from serinus.serving.lease import Leases
 from serinus.serving.measured import Measured
+from serinus.serving.sampling import Sampling
 from serinus.serving.slots import RunSlots
 from serinus.serving.validation import Validation
 from serinus.telemetry.model_metrics import ModelMetrics
@@ -54,10 +55,12 @@ class ServedVersion:
         admission = Admission(
             self._leases, budget=budget, backlog=self._batcher, max_calls=options.queue.max_calls, clock=monotonic
         )
-        validation = Validation(admission, signature=model.signature, reject_nonfinite=options.reject_nonfinite)
+        self._sampling = Sampling(admission, signature=model.signature)
+        validation = Validation(self._sampling, signature=model.signature, reject_nonfinite=options.reject_nonfinite)
         # Handed out as it is: one more frame on the way of every call would say nothing.
         self._measured = Measured(validation, metrics=metrics, clock=monotonic)
         self.predict = self._measured.predict
+        self.collect = self._sampling.collect
 
     @property
     def calls(self) -> int:

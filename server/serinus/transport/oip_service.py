@@ -25,8 +25,12 @@ _NO_TRACE = "tracing cannot be set over this protocol"
 class Repository(Protocol):
     """Where models come from when a client asks for one by name."""
 
-    async def load(self, model: str, config_json: str | None, files: dict[str, bytes]) -> None:
+    async def load_as_told(self, model: str, config_json: str | None, files: dict[str, bytes]) -> None:
         """Read a model again and serve it."""
+        ...
+
+    async def unload_all(self, model: str) -> None:
+        """Stop serving a model; returns when the calls inside are answered."""
         ...
 
 
@@ -129,12 +133,12 @@ class OipService:
                     reason="WRONG_PARAMETER",
                     field=key,
                 )
-        await self._repository.load(asked.model_name, config_json, files)
+        await self._repository.load_as_told(asked.model_name, config_json, files)
         return oip.RepositoryModelLoadResponse()
 
     async def _unload(self, asked: oip.RepositoryModelUnloadRequest) -> oip.RepositoryModelUnloadResponse:
         _refuse_repository_name(asked.repository_name)
-        await self._models.unload(asked.model_name)
+        await self._repository.unload_all(asked.model_name)
         return oip.RepositoryModelUnloadResponse()
 
 

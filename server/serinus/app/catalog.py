@@ -1,0 +1,132 @@
+"""Everything that this server may serve, from wherever it comes, and the jobs that keep it in step."""
+
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any
+
+from serinus.app.following import Following
+from serinus.app.placing import Placing
+from serinus.app.quantizing import Quantizing
+from serinus.app.registry_store import RegistryStore, tidy
+from serinus.app.sources import ModelSources
+from serinus.app.stack import ServedVersion
+from serinus.config.settings import Settings
+from serinus.core.errors import ServerError
+from serinus.core.predictor import Tensors
+from serinus.core.version import ModelVersion
+from serinus.lifecycle.models import Models
+from serinus.registry.card import render_card
+from serinus.registry.records import VersionRecord
+from serinus.registry.wanted import FollowMode
+from serinus.runtime.quantization.quantizer import QuantizationLimits, Quantizer
+from serinus.telemetry.logs import get_logger
+from serinus.transport.registry_ports import RegistryParts
+
+log = get_logger("serinus.catalog")
+
+_PATIENCE_S = 5.0  # with a database at the start: after that the server starts with what it saw last
+
+Job = Coroutine[Any, Any, None]
+
+
+class Catalog:
+    """The models of the operator and of the registry.
+
+    Attributes:
+        placing: Loads and unloads on somebody's word.
+    """
+
+    def __init__(self, settings: Settings, *, models: Models, store: RegistryStore, taken: set[str]) -> None:
+        mode = FollowMode(settings.registry.mode)
+        self._settings = settings
+        self._models = models
+        self._store = store
+        self._sources = ModelSources(
+            models,
+            named={spec.name: spec for spec in settings.model_specs},
+            repository=settings.model_repository,
+            uploads=settings.state / "uploads",
+            examine=store.intake.examine,
+            taken=taken,
+        )
+        self._following = Following(models, mode=mode, is_taken=taken.__contains__)
+        self.placing = Placing(
+            models=models, sources=self._sources, registry=store.registry, following=self._following, mode=mode
+        )
+
+    async def load(self) -> None:
+        """Load what the operator named, which must work, and what the model repository holds, as far as it works.
+
+        Raises:
+            ModelRejected: a named model cannot be served.
+            ConfigError: there is no such repository.
+        """
+        await self._sources.load_named()
+        await self._sources.load_repository()
+
+    def jobs(self) -> Sequence[Job]:
+        """What is to run for as long as the server does; none of it ends by itself."""
+        orphan_age_s = self._settings.registry.orphan_age_s
+        return (self._store.follower.run(), self._follow(), tidy(self._store, orphan_age_s=orphan_age_s))
+
+    async def follow(self) -> None:
+        """Load what the registry wants, as it is now or was when it was last seen; `jobs` run already."""
+        follower = self._store.follower
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                await follower.wait_until_read()
+        except TimeoutError:
+            log.warning("registry not read", trouble=follower.trouble, revision=follower.snapshot.revision)
+        self._following.apply(follower.snapshot)
+        for model in follower.snapshot.models:
+            try:
+                await self._models.settled(model)
+            except ServerError:
+                continue  # the log and the index have it; the others serve
+
+    async def _follow(self) -> None:
+        async for snapshot in self._store.follower.changes():
+            try:
+                self._following.apply(snapshot)
+            except Exception:
+                log.exception("registry not followed: a bug")  # the task's outermost frame
+
+    def detail(self) -> Mapping[str, object]:
+        """What a probe is told beside yes and no."""
+        follower = self._store.follower
+        registry = "behind" if follower.is_behind else "followed"
+        return {"serving": len(self._models.serving()), "registry": registry, "revision": follower.snapshot.revision}
+
+    def parts(self) -> RegistryParts:
+        """What the RPCs of the registry are made from."""
+        store = self._store
+        quantizing = Quantizing(
+            registry=store.registry,
+            artifacts=store.artifacts,
+            registrations=store.registrations,
+            quantizer=Quantizer(QuantizationLimits(), providers=self._settings.compute.providers),
+            collect=self._collect,
+            folder=self._settings.state / "quantizing",
+        )
+        return RegistryParts(
+            reads=store.registry,
+            writes=store.registry,
+            audit=store.registry,
+            uploads=store.registrations,
+            artifacts=store.artifacts,
+            changes=store.follower,
+            cards=_card,
+            placements=self.placing,
+            quantizations=quantizing,
+        )
+
+    async def _collect(self, version: ModelVersion, rows: int, timeout_s: float) -> Tensors:
+        servable = self._models.find(version.model, version.number_text)
+        assert isinstance(servable, ServedVersion), "this server's loader makes nothing else: this is a bug"
+        return await servable.collect(rows, timeout_s=timeout_s)
+
+
+def _card(record: VersionRecord, *, aliases: Mapping[str, ModelVersion]) -> str:
+    return render_card(
+        record, aliases=[alias for alias, version in sorted(aliases.items()) if version == record.identity]
+    )

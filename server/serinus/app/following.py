@@ -1,0 +1,69 @@
+"""Keeps what this server serves in step with what is registered."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from serinus.app.plans import plan_of
+from serinus.lifecycle.plan import ModelPlan
+from serinus.registry.records import ModelRecord, Snapshot
+from serinus.registry.wanted import FollowMode
+from serinus.telemetry.logs import get_logger
+
+log = get_logger("serinus.following")
+
+
+class Applies(Protocol):
+    """Serves what is wanted; `lifecycle.Models` does."""
+
+    def apply(self, plan: ModelPlan) -> None:
+        """Let `plan` be what is wanted of its model; returns at once."""
+        ...
+
+
+class Following:
+    """Tells `models` what the registry wants of each model.
+
+    Attributes:
+        models: Serves it.
+        mode: What decides which versions are wanted.
+        is_taken: Whether a name belongs to a model that did not come from the registry; that one goes on serving.
+    """
+
+    def __init__(self, models: Applies, *, mode: FollowMode, is_taken: Callable[[str], bool]) -> None:
+        self._models = models
+        self._mode = mode
+        self._is_taken = is_taken
+        self._applied: dict[str, ModelRecord] = {}
+        self._revision = 0
+
+    def __contains__(self, model: str) -> bool:
+        return model in self._applied
+
+    def apply(self, snapshot: Snapshot) -> None:
+        """Want what `snapshot` says of every model that it changes."""
+        if snapshot.revision < self._revision:
+            # The database lost its last writes: what we remember of them is no more.
+            log.warning("registry went back", known=self._revision, found=snapshot.revision)
+            self._applied = {name: record for name, record in self._applied.items() if name not in snapshot.models}
+            for name in list(self._applied):
+                self._drop(name)
+        self._revision = snapshot.revision
+        for name, record in snapshot.models.items():
+            known = self._applied.get(name)
+            # An operator's write may have been applied before the snapshot that holds it was read.
+            if known is None or known.revision < record.revision:
+                self.apply_model(record)
+
+    def apply_model(self, record: ModelRecord) -> None:
+        """Want what `record` says of one model."""
+        if self._is_taken(record.name):
+            if record.name not in self._applied:
+                log.warning("model ignored", model=record.name, reason="the operator named another model so")
+        else:
+            self._models.apply(plan_of(record, self._mode))
+        self._applied[record.name] = record
+
+    def _drop(self, name: str) -> None:
+        del self._applied[name]
+        if not self._is_taken(name):
+            self._models.apply(ModelPlan(name))
