@@ -81,6 +81,9 @@ class FakeContext:
         self.aborted.append((code, details, trailing_metadata))
         raise Aborted
 
+    def peer(self) -> str:
+        return "ipv4:127.0.0.1:50312"
+
     def time_remaining(self) -> float | None:
         return self._remaining_s
 

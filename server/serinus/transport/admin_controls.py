@@ -9,7 +9,7 @@ from serinus.core.version import check_model_name
 from serinus.transport.callers import actor_of
 from serinus.transport.calls import Calls
 from serinus.transport.guard import Context, UnaryMethod
-from serinus.transport.paging import MOST_ANSWER_BYTES, count_within, page_of
+from serinus.transport.paging import all_that_fit, page_of
 from serinus.transport.registry_messages import audit_message
 from serinus.transport.registry_ports import Audit, Placements
 from serinus.transport.registry_requests import named
@@ -65,8 +65,7 @@ class Controls:
         size, _ = page_of(asked.page_size, "")
         # One more than is shown tells whether there is more.
         found = await self._audit.audit(asked.after_revision, model=asked.model, limit=size + 1)
-        shown = await asyncio.to_thread(lambda: [audit_message(entry) for entry in found[:size]])
-        shown = shown[: count_within(shown, MOST_ANSWER_BYTES)]
+        shown = await asyncio.to_thread(all_that_fit, found[:size], audit_message)
         rest = shown[-1].revision if len(shown) < len(found) else 0
         return pb.ListAuditResponse(entries=shown, next_revision=rest)
 

@@ -63,12 +63,11 @@ class Calls:
         return typed_call(asked, write)
 
     def upload(self, method: UploadMethod) -> UploadMethod:
-        """A method that reads a stream; those that have begun when the server drains go on."""
+        """A method that reads a stream and limits itself; those that have begun when the server drains go on."""
 
         async def upload(context: Context) -> bytes:
             self._drain.arrive()
-            async with answered_in_time(context, self._slow):
-                return await method(context)
+            return await method(context)
 
         return upload
 

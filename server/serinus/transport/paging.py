@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 from google.protobuf.message import Message
@@ -66,18 +66,24 @@ async def fitting(
     """
     while True:
         page = await fetch(size)
-        shown = await asyncio.to_thread(lambda items: [show(item) for item in items], page.items)
-        fits = count_within(shown, MOST_ANSWER_BYTES)
-        if fits == len(shown):
+        shown = await asyncio.to_thread(all_that_fit, page.items, show)
+        if len(shown) == len(page.items):
             return shown, page.next_token
-        size = fits
+        # Only to hear where the rest begins, unless something has changed meanwhile.
+        size = len(shown)
+        shorter = await fetch(size)
+        if shorter.items == page.items[:size]:
+            return shown, shorter.next_token
 
 
-def count_within(messages: Sequence[Message], most_bytes: int) -> int:
-    """How many of `messages`, from the first, fit into `most_bytes`; at least 1 of any."""
-    left = most_bytes
-    for index, message in enumerate(messages):
-        left -= message.ByteSize()
-        if left < 0 and index:
-            return index
-    return len(messages)
+def all_that_fit(items: Iterable[Item], show: Callable[[Item], Shown]) -> Sequence[Shown]:
+    """Messages of the first items, as many as one answer can hold, and at least one; not for the event loop."""
+    shown: list[Shown] = []
+    size_bytes = 0
+    for item in items:
+        message = show(item)
+        size_bytes += message.ByteSize()
+        if shown and size_bytes > MOST_ANSWER_BYTES:
+            break
+        shown.append(message)
+    return shown

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, 
 from typing import Protocol
 
 from serinus.core.artifact import ArtifactFile
-from serinus.core.version import ModelVersion, Version
+from serinus.core.version import Version
 from serinus.registry.audit import Verification
 from serinus.registry.records import AuditEntry, ModelRecord, Page, Registered, Snapshot, VersionFilter, VersionRecord
 from serinus.transport.quantize_values import QuantizeOrder, QuantizeStep
@@ -105,7 +105,7 @@ class Writes(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class UploadHeader:
-    """What a caller says before it sends the bytes of a version.
+    """What a caller says before it sends the bytes of a version: an `Upload` of the registry's.
 
     Attributes:
         model: Name.
@@ -133,19 +133,19 @@ class UploadHeader:
 
 
 class Uploads(Protocol):
-    """Registers versions."""
+    """Registers versions; `registry.registration.Registrations` does."""
 
-    async def register(self, header: UploadHeader, chunks: AsyncIterator[bytes]) -> Registered:
+    async def register(self, upload: UploadHeader, chunks: AsyncIterator[bytes]) -> Registered:
         """Register a version from its files' bytes, end to end, without the files that are stored already.
 
-        It takes `chunks` to its end before it registers anything. Whatever is raised, by it or by `chunks`, nothing of
-        the upload stays.
+        It takes `chunks` to its end before it registers anything, or nothing of it if the version was registered
+        before. Whatever is raised, by it or by `chunks`, nothing of the upload stays.
         """
         ...
 
 
 class Artifacts(Protocol):
-    """Files by their hash."""
+    """Files by their hash; `registry.artifacts.ArtifactStore` is one."""
 
     async def has(self, sha256s: Collection[str]) -> frozenset[str]:
         """Those of `sha256s` that are stored."""
@@ -166,14 +166,6 @@ class Changes(Protocol):
 
     def changes(self) -> AsyncIterator[Snapshot]:
         """The snapshot as it is now, then newer ones; a slow reader skips some. It never ends by itself."""
-        ...
-
-
-class Cards(Protocol):
-    """Writes model cards."""
-
-    def __call__(self, record: VersionRecord, *, aliases: Mapping[str, ModelVersion]) -> str:
-        """The card of a version, markdown; `aliases` are those of its model."""
         ...
 
 
@@ -207,6 +199,5 @@ class RegistryParts:
     uploads: Uploads
     artifacts: Artifacts
     changes: Changes
-    cards: Cards
     placements: Placements
     quantizations: Quantizations

@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from serinus.core.artifact import check_sha256
 from serinus.core.errors import InvalidInput
 from serinus.core.version import check_model_name
+from serinus.registry.card import render_card
 from serinus.registry.records import ModelRecord, Page
 from serinus.registry.writing import selected
 from serinus.transport.callers import actor_of
@@ -37,13 +38,12 @@ class RegistryService:
         parts: What does the work.
         calls: How methods are called.
         max_inputs: Most inputs of calibration data.
-        stall_s: Longest wait for an upload's next message.
+        stall_s: Longest wait for the header of an upload.
     """
 
-    def __init__(self, parts: RegistryParts, *, calls: Calls, max_inputs: int, stall_s: float = 30.0) -> None:
+    def __init__(self, parts: RegistryParts, *, calls: Calls, max_inputs: int, stall_s: float = 60.0) -> None:
         self._reads = parts.reads
         self._artifacts = parts.artifacts
-        self._cards = parts.cards
         self._quantizations = parts.quantizations
         self._calls = calls
         self._max_inputs = max_inputs
@@ -133,7 +133,8 @@ class RegistryService:
         model, selector = named(asked)
         record = await self._reads.model(model)
         version = selected(record, selector)
-        markdown = await asyncio.to_thread(self._cards, version, aliases=record.aliases)
+        aliases = sorted(alias for alias, named in record.aliases.items() if named == version.identity)
+        markdown = await asyncio.to_thread(render_card, version, aliases=aliases)
         return pb.GetCardResponse(markdown=markdown, version=version.identity.version_text)
 
     # Streams.
