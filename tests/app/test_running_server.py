@@ -197,7 +197,8 @@ async def test_everything_answers_while_the_server_runs(running: Running, tabula
         weights, bias = models.tabular_weights()
         np.testing.assert_allclose(answer["y"], np.ones((2, 8), np.float32) @ weights + bias, rtol=1e-6)
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.http_port}", trust_env=False) as http:
-            assert (await http.get("/readyz")).json() == {"ready": True, "serving": 1}
+            detail = (await http.get("/readyz")).json()
+            assert detail == {"ready": True, "serving": 1, "registry": "followed", "revision": 0}
             assert 'model="tabular"' in (await http.get("/metrics")).text
         ports = server.grpc_port, server.http_port
     assert (is_free(ports[0]), is_free(ports[1])) == (True, True)

@@ -47,6 +47,8 @@ class World:
         self.uploads = folder / "state" / "uploads"
         self.add("stored", 1, b"stored 1", config="max_batch_size: 8")
         (folder / "named.onnx").write_bytes(b"named")
+        self.examined: list[str] = []
+        self.taken: set[str] = set()
         self.named = {"named": ModelSpec(name="named", versions={7: folder / "named.onnx"})}
 
     def add(self, model: str, number: int, content: bytes, *, config: str = "") -> None:
@@ -62,7 +64,15 @@ class World:
             named=self.named,
             repository=self.repository if with_repository else None,
             uploads=self.uploads,
+            examine=self.examine,
+            taken=self.taken,
         )
+
+    async def examine(self, folder: Path, main: str, _options: ModelOptions) -> None:
+        content = (folder / main).read_bytes()
+        self.examined.append(content.decode())
+        if b"crashes" in content:
+            raise ModelRejected("the process that loaded it crashed (SIGSEGV)", reason="CRASHED")
 
     @property
     def serving(self) -> list[str]:
@@ -231,3 +241,46 @@ async def test_an_ignored_field_is_no_reason_to_refuse(world: World):
     """The log names it."""
     await world.sources().load("stored", '{"max_batch_size": 4, "optimization": {"priority": 1}}', {})
     assert world.serving == ["stored@1.0.0"]
+
+
+async def test_files_of_a_client_are_examined_before_they_are_loaded(world: World):
+    """What crashes does so in a process of its own; what the operator names is not asked."""
+    sources = world.sources()
+    await sources.load("sent", CONFIG, {"1/model.onnx": b"fine"})
+    with pytest.raises(ModelRejected, match="SIGSEGV"):
+        await sources.load("other", CONFIG, {"1/model.onnx": b"crashes"})
+    await sources.load("named", None, {})
+    assert (world.examined, world.serving) == (["fine", "crashes"], ["named@7.0.0", "sent@1.0.0"])
+
+
+async def test_names_belong_to_whom_they_were_given(world: World):
+    """What the operator named, what the repository holds, and what a client sent; nothing that was refused."""
+    world.add("broken", 1, b"broken", config="backend: 'python'")
+    sources = world.sources()
+    assert world.taken == {"named"}
+    await sources.load_repository()
+    await sources.load("sent", CONFIG, {"1/model.onnx": b"fine"})
+    with pytest.raises(NotFound):
+        await sources.load("absent", None, {})
+    assert world.taken == {"named", "stored", "broken", "sent"}
+    assert [name for name in ("named", "stored", "absent") if name in sources] == ["named", "stored"]
+
+
+async def test_a_named_model_that_cannot_be_served_stops_the_start(world: World):
+    """The sentence names it."""
+    world.loader.failing[7] = ModelRejected("the model file is damaged", reason="INVALID_MODEL")
+    with pytest.raises(ModelRejected, match="model 'named': the model file is damaged"):
+        await world.sources().load_named()
+
+
+async def test_a_repository_is_served_as_far_as_it_can_be(world: World):
+    """One broken model leaves the others alone, and the index says why."""
+    world.add("broken", 1, b"broken", config="backend: 'python'")
+    world.add("damaged", 9, b"damaged")
+    world.add("named", 1, b"another")
+    world.loader.failing[9] = ModelRejected("the model file is damaged")
+    await world.sources().load_repository()
+    assert world.serving == ["stored@1.0.0"]
+    reasons = {status.identity.model: status.reason for status in world.models.index() if status.reason}
+    assert reasons.keys() == {"broken", "damaged"}
+    assert reasons["damaged"] == "the model file is damaged"

@@ -15,8 +15,6 @@ from serinus.core.errors import ServerError
 from serinus.core.predictor import Tensors
 from serinus.core.version import ModelVersion
 from serinus.lifecycle.models import Models
-from serinus.registry.card import render_card
-from serinus.registry.records import VersionRecord
 from serinus.registry.wanted import FollowMode
 from serinus.runtime.quantization.quantizer import QuantizationLimits, Quantizer
 from serinus.telemetry.logs import get_logger
@@ -115,7 +113,6 @@ class Catalog:
             uploads=store.registrations,
             artifacts=store.artifacts,
             changes=store.follower,
-            cards=_card,
             placements=self.placing,
             quantizations=quantizing,
         )
@@ -124,9 +121,3 @@ class Catalog:
         servable = self._models.find(version.model, version.number_text)
         assert isinstance(servable, ServedVersion), "this server's loader makes nothing else: this is a bug"
         return await servable.collect(rows, timeout_s=timeout_s)
-
-
-def _card(record: VersionRecord, *, aliases: Mapping[str, ModelVersion]) -> str:
-    return render_card(
-        record, aliases=[alias for alias, version in sorted(aliases.items()) if version == record.identity]
-    )
