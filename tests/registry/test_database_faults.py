@@ -11,16 +11,11 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import asyncpg
 import pytest
-import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
-from serinus.config.errors import ConfigError
 from serinus.core.errors import DataLost, ServerError, StoreFull, StoreUnavailable
 from serinus.registry.database import Database, open_database
 from serinus.registry.registry import Registry
-from serinus.registry.store_errors import translate
 from tests.registry.databases import Postgres, clock, migrated_url, postgres
 from tests.registry.drafts import Clock, draft
 
@@ -151,6 +146,23 @@ async def test_a_damaged_database_takes_no_writes(url: str, file: Path, clock: C
             await registry.audit(0)
         assert repr(database) == "<Database sqlite [damaged]>"
     assert "database damaged" in caplog.text
+
+
+async def test_damage_that_is_found_later_ends_the_writes_too(registry: Registry, file: Path):
+    """Whole pages beside a damaged one are not written to."""
+    await registry.register(draft("1.0.0"), actor="ann")
+    connection = sqlite3.connect(file)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    damage(file)
+    # Another database of the same file has no page of it in memory.
+    async with open_database(f"sqlite:///{file}") as database:
+        other = Registry(database, now=Clock())
+        with pytest.raises(DataLost):
+            await other.register(draft("1.0.1"), actor="ann")
+    with pytest.raises(DataLost):
+        await registry.set_notes("m", "1.0.0", "x" * 60_000, actor="ann")
+    assert repr(registry) == "<Registry <Database sqlite [damaged]>>"
 
 
 @pytest.mark.parametrize("content", [b"no database at all, but long enough to be looked at as one" * 20, b"SQLite"])
@@ -339,72 +351,3 @@ async def test_a_database_that_is_down_opens_and_refuses(url: str, clock: Clock,
         shown = caplog.text + repr(database) + repr(registry) + repr(database.__dict__["_location"])
     assert not [secret for secret in ("topsecret", "nowhere", "127.0.0.1") if secret in shown]
     assert caplog.text.count("database in trouble") == 1
-
-
-@pytest.mark.parametrize(
-    ("url", "complaint"),
-    [
-        ("mysql://ann:topsecret@host/db", "expected 'sqlite' or 'postgresql' before '://', got 'mysql'"),
-        ("sqlite://", "expected the path of a file"),
-        ("sqlite:///:memory:", "expected the path of a file"),
-        ("sqlite:///a.db?mode=ro", "expected nothing behind the path"),
-        ("topsecret", "expected a URL such as"),
-        ("postgresql://ann:topsecret@host:port/db", "expected a URL such as"),
-        ("postgresql://host/db?password=topsecret", "unknown option 'password': expected one of host, passfile"),
-    ],
-)
-async def test_a_url_that_cannot_be_meant_is_refused_at_once(url: str, complaint: str):
-    """Without repeating what may be a password."""
-    with pytest.raises(ConfigError) as refused:
-        async with open_database(url):
-            pass
-    assert complaint in str(refused.value)
-    assert "topsecret" not in str(refused.value)
-
-
-def sqlite_error(name: str) -> DBAPIError:
-    error = sqlite3.OperationalError("/secret/path")
-    error.sqlite_errorname = name
-    return OperationalError("SELECT secret", None, error)
-
-
-def postgresql_error(error: Exception) -> DBAPIError:
-    return DBAPIError("SELECT secret", None, error)
-
-
-@pytest.mark.parametrize(
-    ("error", "meant"),
-    [
-        (sqlite_error("SQLITE_FULL"), StoreFull),
-        (sqlite_error("SQLITE_IOERR_SHMSIZE"), StoreFull),
-        (sqlite_error("SQLITE_IOERR_FSYNC"), StoreUnavailable),
-        (sqlite_error("SQLITE_BUSY_SNAPSHOT"), StoreUnavailable),
-        (sqlite_error("SQLITE_READONLY_DBMOVED"), StoreUnavailable),
-        (sqlite_error("SQLITE_CANTOPEN"), StoreUnavailable),
-        (sqlite_error("SQLITE_CORRUPT_VTAB"), DataLost),
-        (sqlite_error("SQLITE_NOTADB"), DataLost),
-        (sqlite_error("SQLITE_CONSTRAINT_UNIQUE"), None),
-        (sqlite_error("SQLITE_ERROR"), None),
-        (postgresql_error(asyncpg.DiskFullError("x")), StoreFull),
-        (postgresql_error(asyncpg.TooManyConnectionsError("x")), StoreUnavailable),
-        (postgresql_error(asyncpg.ReadOnlySQLTransactionError("x")), StoreUnavailable),
-        (postgresql_error(asyncpg.InvalidPasswordError("x")), StoreUnavailable),
-        (postgresql_error(asyncpg.InvalidCatalogNameError("x")), StoreUnavailable),
-        (postgresql_error(asyncpg.AdminShutdownError("x")), StoreUnavailable),
-        (postgresql_error(asyncpg.CannotConnectNowError("x")), StoreUnavailable),
-        (postgresql_error(asyncpg.DataCorruptedError("x")), DataLost),
-        (postgresql_error(asyncpg.UniqueViolationError("x")), None),
-        (postgresql_error(asyncpg.UndefinedTableError("x")), None),
-        (IntegrityError("SELECT secret", None, sqlite3.IntegrityError("x")), StoreUnavailable),
-        (ConnectionRefusedError("/secret/path"), StoreUnavailable),
-        (TimeoutError(), StoreUnavailable),
-        (sa.exc.TimeoutError("pool"), StoreUnavailable),
-        (KeyError("a bug"), None),
-    ],
-    ids=repr,
-)
-def test_what_a_database_says_has_a_meaning(error: Exception, meant: type[ServerError] | None):
-    """A bug of ours has none; no sentence repeats what the database said."""
-    found = translate(error)
-    assert (None if found is None else type(found)) is meant
-    assert found is None or "secret" not in found.message

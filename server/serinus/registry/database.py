@@ -17,7 +17,7 @@ from serinus.registry.engines import Location, locate, make_engine, reading, wat
 from serinus.registry.failpoints import Failpoint, pass_by
 from serinus.registry.migrations import HEAD
 from serinus.registry.preparing import ADVISORY_LOCK, Absent, Condition, prepare_blocking, schema_too_new
-from serinus.registry.store_errors import damaged, locked, outcome_unknown, translate, unreachable
+from serinus.registry.store_errors import DAMAGED, damaged, locked, outcome_unknown, translate, unreachable
 from serinus.registry.tables import SCHEMA_TABLE
 from serinus.telemetry.logs import get_logger
 
@@ -223,6 +223,9 @@ class Database:
         self._note_success()
 
     def _note(self, meant: ServerError, error: Exception) -> None:
+        if meant.reason == DAMAGED and self._location.file is not None:
+            # A write that would find whole pages by luck must not build on the others.
+            self._condition = Condition.DAMAGED
         if meant is error or meant.message == self._trouble:
             return
         self._trouble = meant.message
