@@ -94,6 +94,7 @@ def test_gauges_show_what_their_owners_say(registry: CollectorRegistry, metrics:
     """Queue, bytes and lag are read during the scrape."""
     metrics.model(MAGIKA).watch_queue(lambda: 2, lambda: 9)
     metrics.watch_bytes_in_flight(lambda: 77, 100)
+    metrics.watch_registry(lambda: 12, lambda: True)
     metrics.loop_lag(0.25)
     families = scrape(registry)
     shown = {name: [s.value for s in f.samples] for name, f in families.items() if f.type == "gauge"}
@@ -103,6 +104,8 @@ def test_gauges_show_what_their_owners_say(registry: CollectorRegistry, metrics:
         "serinus_queue_rows": [9],
         "serinus_bytes_in_flight": [77],
         "serinus_bytes_limit": [100],
+        "serinus_registry_revision": [12],
+        "serinus_registry_behind": [1],
         "serinus_event_loop_lag_seconds": [0.25],
         "nv_inference_pending_request_count": [2],
     }

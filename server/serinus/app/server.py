@@ -119,6 +119,7 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
         taken: set[str] = set()
         with _refusals():
             store = await block.enter_async_context(open_registry(settings, is_reserved=taken.__contains__))
+        metrics.watch_registry(lambda: store.follower.snapshot.revision, lambda: store.follower.is_behind)
         loader = VersionLoader(
             pool=pool,
             slots=RunSlots(threads),

@@ -2,6 +2,7 @@
 
 import asyncio
 import enum
+import logging
 import os
 import sqlite3
 from collections.abc import Collection
@@ -28,6 +29,9 @@ class Condition(enum.Enum):
 
     SOUND = "sound"
     DAMAGED = "damaged"
+
+# What it does to the schema is in our own log; the rest of what it says is about itself.
+logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 class Absent(enum.Enum):

@@ -73,6 +73,16 @@ class Readings(Protocol):
         """The most bytes that are admitted at once; None when nobody says."""
         ...
 
+    @property
+    def registry_revision(self) -> int | None:
+        """The newest revision of the registry that is known; None when nobody says."""
+        ...
+
+    @property
+    def registry_behind(self) -> int | None:
+        """1 while there may be newer revisions that cannot be read, else 0; None when nobody says."""
+        ...
+
     def models(self) -> Sequence[ModelMetrics]:
         """The versions that are shown."""
         ...
@@ -126,6 +136,12 @@ class ServerCollector(Collector):
             yield GaugeMetricFamily("serinus_bytes_in_flight", "Bytes of all calls in flight.", value=in_flight)
         if (limit := self._readings.bytes_limit) is not None:
             yield GaugeMetricFamily("serinus_bytes_limit", "The most bytes of calls admitted at once.", value=limit)
+        if (revision := self._readings.registry_revision) is not None:
+            yield GaugeMetricFamily(
+                "serinus_registry_revision", "The newest write to the registry seen.", value=revision
+            )
+        if (behind := self._readings.registry_behind) is not None:
+            yield GaugeMetricFamily("serinus_registry_behind", "1 while the registry cannot be read.", value=behind)
 
 
 def _labels(model: ModelMetrics) -> tuple[str, str]:

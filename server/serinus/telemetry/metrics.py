@@ -39,6 +39,8 @@ class Metrics:
         self._lags: collections.deque[float] = collections.deque(maxlen=_LAGS_KEPT)
         self._bytes_in_flight: Callable[[], int] | None = None
         self._bytes_limit: int | None = None
+        self._registry_revision: Callable[[], int] | None = None
+        self._registry_behind: Callable[[], bool] | None = None
         registry.register(ServerCollector(self))
         registry.register(TritonCollector(self))
         ProcessCollector(registry=registry)
@@ -99,6 +101,21 @@ class Metrics:
     def bytes_limit(self) -> int | None:
         """The most bytes of calls that are admitted at once; None when nobody says."""
         return self._bytes_limit
+
+    def watch_registry(self, revision: Callable[[], int], is_behind: Callable[[], bool]) -> None:
+        """Read from now on which revision of the registry is known, and whether there may be newer ones."""
+        self._registry_revision = revision
+        self._registry_behind = is_behind
+
+    @property
+    def registry_revision(self) -> int | None:
+        """The newest revision of the registry that is known; None when nobody says."""
+        return reading(self._registry_revision)
+
+    @property
+    def registry_behind(self) -> int | None:
+        """1 while there may be newer revisions that cannot be read, else 0; None when nobody says."""
+        return reading(self._registry_behind)
 
     @property
     def refusals(self) -> Mapping[str, int]:
