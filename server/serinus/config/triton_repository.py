@@ -1,9 +1,11 @@
 """Reads a folder of models in Triton's layout: `<model>/<version>/model.onnx` and `<model>/config.pbtxt`."""
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
-from open_inference.model_config_pb2 import ModelConfig
+from open_inference.model_config_pb2 import ModelConfig, ModelVersionPolicy
 from serinus.config.confined import is_inside, read_text
 from serinus.config.errors import ConfigError
 from serinus.config.models import ModelSpec
@@ -85,28 +87,58 @@ def read_model(root: Path, name: str, override: ModelConfig | None = None) -> Fo
         NotFound: the repository has no such folder.
         ModelRejected: it is there and cannot be served.
     """
+    folder = _model_folder(root, name)
+    with _readable(name):
+        config = override if override is not None else _own_config(folder)
+        return _found(root, folder, config, (config or ModelConfig()).version_policy)
+
+
+def read_every_version(root: Path, name: str) -> FoundModel:
+    """As `read_model`, with all versions, whichever of them the model's policy asks for.
+
+    Raises:
+        InvalidInput: no model can have this name.
+        NotFound: the repository has no such folder.
+        ModelRejected: it is there and cannot be served.
+    """
+    folder = _model_folder(root, name)
+    with _readable(name):
+        config = _own_config(folder)
+        found = _found(root, folder, config, ModelVersionPolicy(all=ModelVersionPolicy.All()))
+    if config is None or config.version_policy.WhichOneof("policy_choice") in {None, "all"}:
+        return found
+    return FoundModel(found.spec, (*found.warnings, f"{name}: version_policy is ignored: every version is taken"))
+
+
+def _model_folder(root: Path, name: str) -> Path:
     folder = root / check_model_name(name)
     if not folder.is_dir():
         raise NotFound(f"model {name!r} is not in the repository", field="model")
     if not is_inside(folder, root):
         raise ModelRejected(f"{name!r} is a link that leaves the repository")
+    return folder
+
+
+@contextlib.contextmanager
+def _readable(name: str) -> Iterator[None]:
     try:
-        return _read_folder(root, folder, override)
+        yield
     except OSError as error:
         raise ModelRejected(f"the folder of {name!r} cannot be read: {error.strerror}") from error
 
 
-def _read_folder(root: Path, folder: Path, override: ModelConfig | None) -> FoundModel:
+def _found(root: Path, folder: Path, config: ModelConfig | None, policy: ModelVersionPolicy) -> FoundModel:
     name = folder.name
-    config = override if override is not None else _own_config(folder)
+    file_name = "" if config is None else config.default_model_filename
+    chosen = ModelConfig(default_model_filename=file_name, version_policy=policy)
     if config is None:
-        versions = find_versions(folder, ModelConfig(), root=root)
+        versions = find_versions(folder, chosen, root=root)
         spec, warnings = ModelSpec(name=name, versions=versions.files), versions.warnings
     else:
         if config.name not in {"", name}:
             raise ModelRejected(f"name: expected {name!r} like its folder, or nothing; got {config.name[:128]!r}")
         check_is_onnx(config)
-        versions = find_versions(folder, config, root=root)
+        versions = find_versions(folder, chosen, root=root)
         spec = model_spec(name, versions.files, folder, config)
         warnings = (*versions.warnings, *doubts(config), *_ignored(config))
     return FoundModel(spec, tuple(f"{name}: {warning}" for warning in warnings))

@@ -15,6 +15,7 @@ from serinus.core.artifact import check_artifact_path
 from serinus.core.errors import InvalidInput
 from serinus.core.version import Version, check_model_name
 
+MOST_TAGS = 64
 LONGEST_FACTS_BYTES = 1 << 20  # megabytes of metadata are somebody's mistake
 
 _HASH = re.compile(r"md5:[0-9a-f]{32}(\.dir)?|sha256:[0-9a-f]{64}", re.ASCII)
@@ -136,7 +137,7 @@ class VersionFacts(Section):
     code_revision: Line = ""
     author: Line = ""
     license: Line = ""
-    tags: dict[TagName, Line] = Field(default_factory=dict, max_length=64)
+    tags: dict[TagName, Line] = Field(default_factory=dict, max_length=MOST_TAGS)
     parameters: dict[TagName, Line] = Field(default_factory=dict, max_length=256)
     quantized_from: Reference = ""
     trained_from: Reference = ""
