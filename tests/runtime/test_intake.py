@@ -5,6 +5,7 @@ import contextlib
 import gc
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -48,10 +49,10 @@ async def refusal(intake: Intake, folder: Path, **options) -> tuple[str, str]:
     return caught.value.reason, caught.value.message
 
 
-def children() -> list[int]:
+def children(parent: int = os.getpid()) -> list[int]:
     """Processes that this one has started and not reaped."""
     found: list[int] = []
-    for thread in Path(f"/proc/{os.getpid()}/task").iterdir():
+    for thread in Path(f"/proc/{parent}/task").iterdir():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended meanwhile
             found.extend(int(pid) for pid in (thread / "children").read_text().split())
     return found
@@ -432,3 +433,35 @@ async def test_damaged_models_are_refused_or_loaded(tmp_path):
         "EXTERNAL_DATA_FORBIDDEN", "TOO_MUCH_MEMORY",
     }  # fmt: skip
     assert outcomes["INVALID_MODEL"] > count / 10
+
+
+EXAMINING = """
+import asyncio, pathlib, sys
+from serinus.config.models import ModelOptions
+from serinus.runtime.intake import Intake, IntakeLimits
+asyncio.run(Intake(IntakeLimits(timeout_s=60)).examine(pathlib.Path(sys.argv[1]), 'model.onnx', ModelOptions()))
+"""
+
+
+def is_running(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_a_child_does_not_outlive_a_server_that_is_killed(tmp_path):
+    """The system sees to it; nobody else could."""
+    staged(tmp_path, models.slow(2**40))
+    command = (sys.executable, "-c", EXAMINING, str(tmp_path))
+    give_up = time.monotonic() + 20
+    with subprocess.Popen(command, env={"TMPDIR": str(tmp_path)}) as server:
+        while not (found := children(server.pid)) and time.monotonic() < give_up:
+            time.sleep(0.02)
+        time.sleep(0.5)  # it has entered its sandbox by now
+        assert all(map(is_running, found))
+        server.kill()
+    assert len(found) == 1
+    while any(map(is_running, found)):
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
