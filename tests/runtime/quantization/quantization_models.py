@@ -83,7 +83,7 @@ def fragile_rows(rows: int = 8) -> dict[str, np.ndarray]:
     return {"x": inputs}
 
 
-def squaring() -> bytes:
+def fading() -> bytes:
     """Convolutions that quantize well around arithmetic that does not: x FP32 [N,3,16,16] -> y FP32 [N,16]."""
     kernel = constant("k", np.random.default_rng(7).normal(0, 0.2, (16, 3, 3, 3)).astype(np.float32))
     return build(
@@ -125,6 +125,20 @@ def labelled() -> bytes:
     )
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 2)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString()
+
+
+def swelling() -> bytes:
+    """Needs 512 MiB for a row: x FP32 [N,64] -> y FP32 [N,1]."""
+    return build(
+        [
+            helper.make_node("Tile", ["x", "times"], ["large"]),
+            helper.make_node("Exp", ["large"], ["larger"]),
+            helper.make_node("ReduceMax", ["larger"], ["y"], axes=[1]),
+        ],
+        [value("x", DType.FP32, ["N", WIDTH])],
+        [value("y", DType.FP32, ["N", 1])],
+        [constant("times", np.array([1, 1 << 20], np.int64))],
+    )
 
 
 def outside(content: bytes, location: str = "weights.bin") -> tuple[bytes, bytes]:

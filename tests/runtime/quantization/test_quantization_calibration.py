@@ -51,6 +51,14 @@ def test_too_many_rows_are_thinned_out_evenly():
     assert calibration.inputs["x"][:, 0].tolist() == [0, 1000, 1998]
 
 
+def test_half_of_the_rows_are_kept_for_judging():
+    """Forms are calibrated with every other row; of a few rows, with all."""
+    calibration = check_calibration({"x": array(9)}, ROWS)
+    assert calibration.every_other().inputs["x"][:, 0].tolist() == [0, 4, 8, 12, 16]
+    few = check_calibration({"x": array(7)}, ROWS)
+    assert few.every_other() is few
+
+
 def test_a_model_without_a_batch_axis_takes_all_as_one_sample():
     """There is nothing to cut."""
     signature = Signature((TensorSpec("x", DType.FP32, (3, 2)),), (TensorSpec("y", DType.FP32, (2, 3)),))

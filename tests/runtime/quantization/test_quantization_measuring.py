@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from serinus.core.errors import ModelFailed
 from serinus.runtime.quantization.measuring import MOST_ROUNDS, Contender, lower_end, time_contenders
 
 
@@ -69,6 +70,19 @@ def test_large_batches_that_lose_are_not_tried_further():
 
     machine.time({"float": machine.contender("float", seconds)})
     assert sizes == {1, 2, 4}
+
+
+def test_a_batch_that_does_not_fit_is_no_best_batch():
+    """A model that fails on many rows, for want of memory or otherwise, is timed with fewer."""
+    machine = Machine()
+
+    def seconds(rows):
+        if rows > 4:
+            raise ModelFailed("too much")
+        return 0.01
+
+    timings = machine.time({"float": machine.contender("float", seconds)})
+    assert timings["float"].best_batch == 4
 
 
 def test_a_true_difference_is_seen_through_noise():

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from contextlib import aclosing
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -109,7 +110,7 @@ async def test_what_cannot_be_meant_is_refused(source, out, rows, recipes, messa
 
 async def test_a_file_that_is_no_model_is_rejected(source, out):
     """As when it is served."""
-    with pytest.raises(ModelRejected, match="the model cannot be quantized: .* is not an ONNX model"):
+    with pytest.raises(ModelRejected, match=r"the model cannot be quantized: .* is not an ONNX model"):
         await run(source(b"nothing"), dense_rows(), out)
     assert list(out.iterdir()) == []
 
@@ -153,32 +154,20 @@ async def test_whoever_leaves_early_leaves_nothing_behind(source, out):
     assert list(out.iterdir()) == []
 
 
-def file_windows(rows: int) -> np.ndarray:
-    """Beginnings and ends of real files, as magika reads them: INT32 [rows, 2048], 256 for what is missing."""
-    files = sorted(real_model("magika").parents[2].rglob("*"))
-    contents = [path.read_bytes() for path in files if path.is_file()][:rows]
-    windows = [[*content[:1024].ljust(1024), *content[-1024:].rjust(1024)] for content in contents]
-    return np.array(windows, np.int32)
+def file_windows() -> np.ndarray:
+    """Beginnings and ends of real files, one of each kind, as magika reads them: INT32 [rows, 2048]."""
+    files = sorted(path for path in Path(np.__file__).parent.rglob("*.*") if path.stat().st_size > 1024)
+    contents = [path.read_bytes() for path in {path.suffix: path for path in files}.values()]
+    return np.array([[*content[:1024], *content[-1024:]] for content in contents], np.int32)
 
 
 async def test_a_real_model_is_measured_before_anything_is_claimed(out):
-    """Magika: what quantizing its arithmetic does is seen, and what is faster on this machine is not assumed."""
-    recipes = ["dynamic-matmul", "static-qdq-tensor", "static-qdq-exclude"]
-    limits = QuantizationLimits(timing_s=3.0)
-    steps = await run(real_model("magika"), {"bytes": file_windows(16)}, out, recipes=recipes, limits=limits)
+    """Magika: its arithmetic loses by quantization, its convolution does not; what is faster here is not assumed."""
+    recipes = ["static-qdq-tensor", "static-qdq-exclude"]
+    limits = QuantizationLimits(timing_s=1.0)
+    steps = await run(real_model("magika"), {"bytes": file_windows()}, out, recipes=recipes, limits=limits)
     report = check(steps, QuantizationBounds(), out)
     row = {row.recipe: row for row in report.results}
-    assert not row["static-qdq-tensor"].accepted
-    assert row["static-qdq-exclude"].argmax_agreement >= row["static-qdq-tensor"].argmax_agreement
+    assert row["static-qdq-tensor"].min_cosine < row["static-qdq-exclude"].min_cosine
     assert row["static-qdq-exclude"].size_bytes < 0.5 * row["float"].size_bytes
-
-
-async def test_a_convolutional_real_model_is_measured(out):
-    """The OCR classifier: opset 11, a float image in, two classes out."""
-    images = np.random.default_rng(0).normal(size=(8, 3, 48, 192)).astype(np.float32)
-    limits = QuantizationLimits(timing_s=1.0)
-    steps = await run(
-        real_model("ocr-classifier"), {"x": images}, out, recipes=["static-qdq-channel", "fp16"], limits=limits
-    )
-    report = check(steps, QuantizationBounds(), out)
-    assert [bool(row.size_bytes) for row in report.results] == [True, True, True]
+    assert "arithmetic" in row["static-qdq-exclude"].reason

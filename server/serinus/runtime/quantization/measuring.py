@@ -10,6 +10,7 @@ import random
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
+from serinus.core.errors import ServerError
 from serinus.runtime.quantization.report import Timing
 
 MOST_ROWS = 32  # no model measured gets faster per row beyond this by much
@@ -118,20 +119,30 @@ class _Race:
             contender.run(1)  # the first run is cold
         climbing, rows = list(self._contenders), 1
         while climbing and rows <= MOST_ROWS:
-            samples: dict[str, list[float]] = {name: [] for name in climbing}
-            for _ in range(3):
-                for name in self._rng.sample(climbing, len(climbing)):
-                    samples[name].append(self._sample(name, rows))
-            for name in climbing:
+            samples = self._samples(climbing, rows)
+            for name in samples:
                 per_row[name][rows] = min(samples[name]) / rows
             rows *= 2
             late = self._late(LOOK_SHARE)
             climbing = [
                 name
-                for name in climbing
+                for name in samples
                 if not late and rows <= self._contenders[name].most_rows and _climbs(per_row[name])
             ]
         return per_row
+
+    def _samples(self, names: Sequence[str], rows: int) -> dict[str, list[float]]:
+        """Some samples of each; without those that cannot run so many rows at once."""
+        samples: dict[str, list[float]] = {name: [] for name in names}
+        for _ in range(3):
+            for name in self._rng.sample(list(samples), len(samples)):
+                try:
+                    samples[name].append(self._sample(name, rows))
+                except ServerError:
+                    if rows == 1:
+                        raise
+                    del samples[name]
+        return samples
 
     def _turn(
         self,
