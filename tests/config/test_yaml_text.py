@@ -1,6 +1,6 @@
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serinus.config.errors import ConfigError
@@ -20,6 +20,7 @@ def refusal(text: str, longest_bytes: int = LONGEST) -> str:
     return problem
 
 
+@settings(deadline=None)
 @given(trees)
 def test_a_tree_of_texts_comes_back(tree: object):
     """Whatever stands in them: numbers, dates, `null`, line ends and colons are quoted by whoever writes YAML."""
@@ -117,6 +118,7 @@ def test_a_document_that_is_deep_is_refused_at_once(text: str):
     assert refusal(text).startswith("cannot be read as YAML")
 
 
+@settings(deadline=None)
 @given(st.text("ab:-[]{}&*!?|>'\"%@`#,\n \t\\0~<", max_size=30))
 def test_any_text_is_read_or_refused(text: str):
     """Nothing else can happen."""

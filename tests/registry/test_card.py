@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -288,6 +288,7 @@ def test_what_others_wrote_is_no_part_of_the_card():
     assert [line for line in rendered.splitlines() if line.startswith("<h1>")] == ["<h1>m@1.0.0</h1>"]
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_the_authors_own_markdown_is_kept_as_it_is(text: str):
     """At the end, so that nothing of it can be taken for something that the server says after it."""

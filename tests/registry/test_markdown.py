@@ -4,7 +4,7 @@ import html
 import re
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -22,6 +22,7 @@ def plain(text: str) -> str:
     )
 
 
+@settings(deadline=None)
 @given(markup | anything)
 @example("<script>alert(1)</script>")
 @example("![x](javascript:alert(1))")
@@ -38,6 +39,7 @@ def test_a_line_shows_what_was_written(text: str):
     )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(markup | anything, markup), min_size=1, max_size=3))
 def test_a_table_has_a_cell_for_each_text(rows: list[tuple[str, str]]):
     """No text ends its cell or its row."""
@@ -46,6 +48,7 @@ def test_a_table_has_a_cell_for_each_text(rows: list[tuple[str, str]]):
     assert cells == [plain(text) for row in rows for text in row]
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from(list("`~ a\n")), max_size=30))
 def test_nothing_ends_a_block_of_code(text: str):
     """However many backticks it holds."""
