@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from serinus.app.loading import check_declarations
 from serinus.config.sections import IntakeSettings
 from serinus.config.version_facts import VersionFacts
 from serinus.registry.records import Examination, GoldenResult
@@ -21,7 +22,10 @@ class Examiner:
         Raises:
             ModelRejected: it cannot be served.
         """
-        report = await self._intake.examine(folder, main, facts.serving, goldens, facts.tolerance)
+        serving = facts.serving
+        report = await self._intake.examine(folder, main, serving, goldens, facts.tolerance)
+        check_declarations(serving, serving.inputs, report.signature.inputs, "input")
+        check_declarations(serving, serving.outputs, report.signature.outputs, "output")
         return Examination(
             signature=report.signature,
             notes=report.notes,
