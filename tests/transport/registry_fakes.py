@@ -136,12 +136,14 @@ class FakeUploads:
         registered: Header and bytes of each that came to its end.
         ended: How each ended, in order: "registered", "refused", or the name of the error that came.
         begun: Set when one has begun.
+        over: Set when one has ended.
     """
 
     def __init__(self) -> None:
         self.registered: list[tuple[UploadHeader, bytes]] = []
         self.ended: list[str] = []
         self.begun = asyncio.Event()
+        self.over = asyncio.Event()
 
     async def register(self, upload: UploadHeader, chunks: AsyncIterator[bytes]) -> Registered:
         self.begun.set()
@@ -152,6 +154,8 @@ class FakeUploads:
         except BaseException as error:
             self.ended.append(type(error).__name__)
             raise
+        finally:
+            self.over.set()
         if len(content) != sum(file.size_bytes for file in upload.files):
             self.ended.append("refused")
             raise InvalidInput("the upload is not whole", reason="WRONG_SIZE", field="chunk")

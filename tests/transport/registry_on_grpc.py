@@ -68,7 +68,7 @@ async def running(**options: Any) -> AsyncIterator[Registry]:
     """The service and a client; no task is left behind."""
     before = asyncio.all_tasks()
     made = Registry(**options)
-    server = grpc.aio.server()
+    server = grpc.aio.server(options=[("grpc.max_receive_message_length", 16 << 20)])
     server.add_generic_rpc_handlers((made.service.handler(),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

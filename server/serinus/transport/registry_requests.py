@@ -81,6 +81,18 @@ def _metric_bound(asked: pb.MetricBound) -> MetricBound:
     )
 
 
+def check_count(field: str, count: int, most: int) -> None:
+    """Refuse lists that are longer than any honest one.
+
+    Raises:
+        InvalidInput: there are more than `most` entries.
+    """
+    if count > most:
+        raise InvalidInput(
+            f"{field}: expected at most {most} entries, got {count}", reason="TOO_MANY_ENTRIES", field=field
+        )
+
+
 def finite(field: str, number: float) -> float:
     """`number`, if something can be compared with it.
 
@@ -143,25 +155,12 @@ def header_of(asked: pb.RegisterModelHeader, actor: str) -> UploadHeader:
     Whether the files make a bundle, and what the facts say, is looked at by whoever registers them.
 
     Raises:
-        InvalidInput: a name, hash, path or size that cannot be meant, no files or too many.
+        InvalidInput: a name, hash, path or size that cannot be meant, or too many of them.
     """
     Version.parse(asked.version)
-    if not 1 <= len(asked.files) <= MOST_FILES:
-        raise InvalidInput(
-            f"files: expected 1 to {MOST_FILES} files, got {len(asked.files)}", reason="TOO_MANY_FILES", field="files"
-        )
-    if len(asked.goldens) > MOST_FILES:
-        raise InvalidInput(
-            f"goldens: expected at most {MOST_FILES}, got {len(asked.goldens)}",
-            reason="TOO_MANY_ENTRIES",
-            field="goldens",
-        )
-    if len(asked.aliases) > _MOST_ALIASES:
-        raise InvalidInput(
-            f"aliases: expected at most {_MOST_ALIASES}, got {len(asked.aliases)}",
-            reason="TOO_MANY_ENTRIES",
-            field="aliases",
-        )
+    check_count("files", len(asked.files), MOST_FILES)
+    check_count("goldens", len(asked.goldens), MOST_FILES)
+    check_count("aliases", len(asked.aliases), _MOST_ALIASES)
     return UploadHeader(
         model=check_model_name(asked.model),
         version=asked.version,

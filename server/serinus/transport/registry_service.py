@@ -8,7 +8,6 @@ import grpc
 from google.protobuf.message import Message
 
 from serinus.core.artifact import check_sha256
-from serinus.core.errors import InvalidInput
 from serinus.core.version import check_model_name
 from serinus.registry.card import render_card
 from serinus.registry.records import ModelRecord, Page
@@ -21,7 +20,7 @@ from serinus.transport.quantize_messages import order_of, step_message
 from serinus.transport.registry_downloads import Downloads
 from serinus.transport.registry_messages import model_message, whole_version
 from serinus.transport.registry_ports import RegistryParts
-from serinus.transport.registry_requests import MOST_FILES, filter_of, named
+from serinus.transport.registry_requests import MOST_FILES, check_count, filter_of, named
 from serinus.transport.registry_uploads import UploadStreams
 from serinus.transport.registry_watch import RecentChanges
 from serinus.transport.registry_writes import RegistryWrites
@@ -84,12 +83,7 @@ class RegistryService:
     # What is there.
 
     async def _find_artifacts(self, asked: pb.FindArtifactsRequest) -> Message:
-        if len(asked.sha256) > MOST_FILES:
-            raise InvalidInput(
-                f"sha256: expected at most {MOST_FILES}, got {len(asked.sha256)}",
-                reason="TOO_MANY_ENTRIES",
-                field="sha256",
-            )
+        check_count("sha256", len(asked.sha256), MOST_FILES)
         wanted = [check_sha256(each) for each in asked.sha256]
         present = await self._artifacts.has(wanted)
         return pb.FindArtifactsResponse(present=[each for each in dict.fromkeys(wanted) if each in present])
