@@ -72,6 +72,7 @@ class RecentChanges:
         return page, max(known, *(entry.revision for entry in page), after)
 
     async def _catch_up(self) -> None:
+        # One at a time: those who come meanwhile find the work done.
         async with self._reading:
             known = self._known
             if known == self._end:
