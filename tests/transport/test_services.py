@@ -48,13 +48,13 @@ class Fixture:
             drain=Drain(),
             metrics=self.metrics,
         )
-        admin = AdminService(
+        self.admin = AdminService(
             models=self.models,
             metrics=self.metrics,
             facts=ServerFacts(version="1.2.3", started_unix_s=1_700_000_000.25, compute_threads=2),
             is_ready=lambda: True,
         )
-        self._handlers = (predict.handler(welcome), admin.handler())
+        self._handlers = (predict.handler(welcome), self.admin.handler())
 
     async def call(self, method: str, message: bytes, *, remaining_s: float | None = None) -> bytes:
         class Details(grpc.HandlerCallDetails):
@@ -226,6 +226,19 @@ async def test_the_status_shows_every_version_with_its_counters(services: Fixtur
         queued_calls=3,
         queued_rows=7,
     )
+
+
+async def test_what_serves_of_a_model_is_told_apart(services: Fixture):
+    """Newest first; other models, and versions that do not serve, are not among them."""
+    await services.models.reload(model_plan("m", 1, 2))
+    await services.models.reload(model_plan("other", 1))
+    services.models.reject("broken", "config.pbtxt cannot be parsed")
+    serving = services.admin.serving
+    assert [(each.version, each.state) for each in serving("m")] == [
+        ("2.0.0", admin_pb2.MODEL_STATE_READY),
+        ("1.0.0", admin_pb2.MODEL_STATE_READY),
+    ]
+    assert (serving("broken"), serving("none")) == ([], [])
 
 
 async def test_the_earlier_of_both_deadlines_is_the_calls(services: Fixture):

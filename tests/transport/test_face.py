@@ -1,0 +1,109 @@
+"""What a server registers: every method of every .proto file, each as the kind that it is there."""
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import pytest
+from prometheus_client import CollectorRegistry
+
+from open_inference import grpc_service_pb2
+from serinus.config.sections import LimitSettings
+from serinus.lifecycle.models import Models
+from serinus.telemetry.logs import Logs, configure_logs
+from serinus.telemetry.metrics import Metrics
+from serinus.transport.admin_service import ServerFacts
+from serinus.transport.drain import Drain
+from serinus.transport.face import Face, FaceParts
+from serinus.transport.registry_ports import RegistryParts
+from serinus_api.v1 import admin_pb2, predict_pb2, registry_pb2
+from tests.lifecycle.fake_servables import FakeLoader
+from tests.transport.registry_fakes import FakeArtifacts, FakePlacements, FakeQuantizer, FakeRegistry, FakeUploads
+
+
+class Sources:
+    """A repository without a model."""
+
+    async def load(self, model: str, config_json: str | None, files: dict[str, bytes]) -> None:
+        """Nobody asks."""
+
+
+@pytest.fixture
+def logs() -> Iterator[Logs]:
+    made = configure_logs(io.StringIO(), json=True)
+    yield made
+    made.close()
+
+
+def face(logs: Logs, *, registry: RegistryParts | None) -> Face:
+    metrics = Metrics(CollectorRegistry())
+    return Face(
+        FaceParts(
+            models=Models(FakeLoader(), refused=metrics.refused, forget=metrics.forget),
+            sources=Sources(),
+            metrics=metrics,
+            logs=logs,
+            drain=Drain(),
+            limits=LimitSettings(),
+            facts=ServerFacts(version="1.2.3", started_unix_s=0.0, compute_threads=1),
+            registry=registry,
+        )
+    )
+
+
+def registry_parts() -> RegistryParts:
+    registry = FakeRegistry()
+    return RegistryParts(
+        reads=registry,
+        writes=registry,
+        audit=registry,
+        uploads=FakeUploads(),
+        artifacts=FakeArtifacts(),
+        changes=registry,
+        placements=FakePlacements(),
+        quantizations=FakeQuantizer(),
+    )
+
+
+def kinds(found: Face) -> dict[str, tuple[bool, bool]]:
+    """Whether requests and answers stream, by method, of every method in the .proto files that has a handler."""
+    handlers = found.handlers()
+    seen: dict[str, tuple[bool, bool]] = {}
+    for service in described():
+        for method in service.methods:
+            details = Details(f"/{service.full_name}/{method.name}")
+            for handler in filter(None, (each.service(details) for each in handlers)):
+                seen[details.method] = (handler.request_streaming, handler.response_streaming)
+    return seen
+
+
+class Details(grpc.HandlerCallDetails):
+    """A call of a method."""
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+
+
+def described() -> list[Any]:
+    files: tuple[Any, ...] = (predict_pb2, admin_pb2, registry_pb2, grpc_service_pb2)
+    return [service for file in files for service in file.DESCRIPTOR.services_by_name.values()]
+
+
+async def test_every_method_is_there_as_the_kind_that_it_is(logs: Logs):
+    """A unary method that is registered as a stream would fail at its first call alone."""
+    methods = [method for service in described() for method in service.methods]
+    expected = {
+        f"/{method.containing_service.full_name}/{method.name}": (method.client_streaming, method.server_streaming)
+        for method in methods
+    }
+    assert kinds(face(logs, registry=registry_parts())) == expected
+
+
+async def test_a_server_without_a_registry_has_nothing_to_operate(logs: Logs):
+    """Then its methods are not there at all, and neither health nor reflection names the service."""
+    found = face(logs, registry=None)
+    there = {method.rsplit("/", 1)[-1] for method in kinds(found) if "Registry" in method or "Admin" in method}
+    assert there == {"GetServerStatus"}
+    assert "serinus.v1.RegistryService" not in found.service_names
+    assert "serinus.v1.RegistryService" in face(logs, registry=registry_parts()).service_names
