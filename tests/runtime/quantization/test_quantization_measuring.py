@@ -22,6 +22,8 @@ class Machine:
             # Slow phases of a tenth of a second come and go, as they do beside other programs.
             phase = 2.0 if int(self.now * 10) % 3 == 0 else 1.0
             took = seconds(rows) * phase * (1 + self._noise * self._rng.random())
+            if self._rng.random() < self._noise * took / 0.02:
+                took += 0.008  # another program had the processor
             self.now += took
             self.runs.append(name)
             return took
@@ -96,15 +98,14 @@ def test_a_true_difference_is_seen_through_noise():
 
 
 def test_no_difference_is_not_taken_for_one():
-    """Of many equal forms on a noisy machine, hardly one is called faster."""
+    """Of many equal forms on a noisy machine, hardly one is called faster, whatever batch looked best at first."""
     wrong = 0
-    for seed in range(100):
-        machine = Machine(noise=0.5, seed=seed)
-        timings = machine.time(
-            {name: machine.contender(name, linear(0.01)) for name in ("float", "form")}, budget_s=3.0
-        )
-        wrong += timings["form"].speedup_at_least > 1.0
-    assert wrong <= 3
+    for seed in range(40):
+        machine = Machine(noise=0.8, seed=seed)
+        equal = {name: machine.contender(name, linear(0.003)) for name in ("float", "a", "b", "c", "d", "e")}
+        timings = machine.time(equal, budget_s=3.0)
+        wrong += sum(timing.speedup_at_least > 1.0 for name, timing in timings.items() if name != "float")
+    assert wrong <= 4  # of 200
 
 
 def test_hopeless_forms_take_a_few_turns_only():

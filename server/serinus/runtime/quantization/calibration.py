@@ -42,15 +42,15 @@ class Calibration:
             for name, tensor in self.inputs.items()
         }
 
-    def spread(self, rows: int) -> "Calibration":
-        """At most `rows` of the rows, evenly spaced: data files are often sorted by class."""
+    def sample(self, rows: int) -> "Calibration":
+        """At most `rows` of the rows, always the same ones."""
         if rows >= self.rows:
             return self
-        return self._kept(np.linspace(0, self.rows - 1, rows).round().astype(np.intp))
+        return self._kept(sample_rows(self.rows, rows))
 
-    def every_other(self) -> "Calibration":
+    def half(self) -> "Calibration":
         """Half of the rows; all of a few."""
-        return self if self.rows < FEW_ROWS else self._kept(np.arange(0, self.rows, 2))
+        return self if self.rows < FEW_ROWS else self.sample(self.rows // 2)
 
     def _kept(self, rows: npt.NDArray[np.intp]) -> "Calibration":
         inputs = {
@@ -58,6 +58,14 @@ class Calibration:
             for name, tensor in self.inputs.items()
         }
         return Calibration(inputs, self.batch_axes, len(rows))
+
+
+def sample_rows(rows: int, wanted: int) -> npt.NDArray[np.intp]:
+    """Ascending numbers of at most `wanted` out of `rows` rows, always the same ones.
+
+    Not the first, and not every n-th: data are often sorted by class, or alternate between classes.
+    """
+    return np.sort(np.random.default_rng(0).permutation(rows)[:wanted])
 
 
 def write_calibration(inputs: Tensors, path: Path, most_bytes: int = MOST_BYTES) -> None:
@@ -119,7 +127,7 @@ def check_calibration(inputs: Tensors, signature: Signature, most_rows: int = MO
         raise _bad(f"expected the same number of rows in each input, got {got}")
     if not (rows := next(iter(counts.values()))):
         raise _bad("expected at least one row, got none")
-    return Calibration(tensors, axes, rows).spread(most_rows)
+    return Calibration(tensors, axes, rows).sample(most_rows)
 
 
 def _fitting(spec: TensorSpec, tensor: Tensor) -> Tensor:

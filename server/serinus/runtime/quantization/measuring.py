@@ -17,11 +17,15 @@ MOST_ROWS = 32  # no model measured gets faster per row beyond this by much
 MOST_ROUNDS = 41
 HOPELESS = 1.3  # times slower in the first look: a few runs say it well enough
 HOPELESS_ROUNDS = 3
-SHORTEST_SAMPLE_S = 2e-3  # shorter ones measure the clock and the scheduler
+SHORTEST_SAMPLE_S = 4e-3  # shorter ones measure the clock and the scheduler
 GAIN = 1.03  # more rows a second than this, or a doubled batch was no gain
 LOOK_SHARE = 0.4  # of the budget, for finding the best batches
 _DOUBT = 0.005  # that the true median is below the lower end
 _SHORTEST_RUN_S = 1e-9  # what a clock with coarse steps may call nothing
+
+
+_Taken = Mapping[str, Mapping[int, list[float]]]
+"""Seconds of each turn, by name and rows in the run."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,31 +90,43 @@ class _Race:
 
     def run(self) -> dict[str, Timing]:
         per_row = self._look()
-        best = {name: _best(seconds) for name, seconds in per_row.items()}
-        pace = {name: per_row[name][best[name]] for name in best}
+        first = {name: _best(seconds) for name, seconds in per_row.items()}
+        pace = {name: per_row[name][first[name]] for name in first}
         hopeless = {name for name in pace if pace[name] > HOPELESS * pace[self._baseline]}
-        single: dict[str, list[float]] = {name: [] for name in best}
-        joined: dict[str, list[float]] = {name: [] for name in best}
-        ratios: dict[str, list[float]] = {name: [] for name in best}
+        # What looked best for one is measured for all: the first look is too short to compare by.
+        common = {1, *(rows for name, rows in first.items() if name not in hopeless)}
+        sizes = {
+            name: sorted({1, first[name]} if name in hopeless else common & per_row[name].keys()) for name in first
+        }
+        taken: _Taken = {name: {rows: [] for rows in sizes[name]} for name in first}
         for round_ in range(MOST_ROUNDS):
             if round_ and self._late(1.0):
                 break
-            running = [name for name in best if round_ < HOPELESS_ROUNDS or name not in hopeless]
-            self._turn(running, best, single, joined)
-            for name in running:
-                own, other = joined[name][-1] / best[name], joined[self._baseline][-1] / best[self._baseline]
-                ratios[name].append(other / own)
-        pace = {name: statistics.median(joined[name]) / best[name] for name in best}
-        return {
-            name: Timing(
-                batch_1_s=statistics.median(single[name]),
-                best_batch=best[name],
-                best_batch_s=statistics.median(joined[name]),
-                speedup=pace[self._baseline] / pace[name],
-                speedup_at_least=lower_end(ratios[name]),
+            running = [name for name in first if round_ < HOPELESS_ROUNDS or name not in hopeless]
+            for name in self._rng.sample(running, len(running)):
+                for rows in sizes[name]:
+                    taken[name][rows].append(self._sample(name, rows))
+        return {name: self._timing(taken, name) for name in taken}
+
+    def _timing(self, taken: _Taken, name: str) -> Timing:
+        medians = {rows: statistics.median(seconds) for rows, seconds in taken[name].items()}
+        best = _best({rows: seconds / rows for rows, seconds in medians.items()})
+        others = taken[self._baseline]
+        other = _best({rows: statistics.median(seconds) / rows for rows, seconds in others.items()})
+        # Faster for sure only if it is at the batch of either: else noise would choose what is compared.
+        least = min(
+            lower_end(
+                [(theirs / rows) / (own / best) for theirs, own in zip(others[rows], taken[name][best], strict=False)]
             )
-            for name in best
-        }
+            for rows in {other, best if best in others else other}
+        )
+        return Timing(
+            batch_1_s=medians[1],
+            best_batch=best,
+            best_batch_s=medians[best],
+            speedup=(statistics.median(others[other]) / other) / (medians[best] / best),
+            speedup_at_least=least,
+        )
 
     def _look(self) -> dict[str, dict[int, float]]:
         """Seconds a row by rows in a run, as far as larger runs paid off."""
@@ -143,19 +159,6 @@ class _Race:
                         raise
                     del samples[name]
         return samples
-
-    def _turn(
-        self,
-        running: Sequence[str],
-        best: Mapping[str, int],
-        single: Mapping[str, list[float]],
-        joined: Mapping[str, list[float]],
-    ) -> None:
-        order = self._rng.sample(running, len(running))
-        for name in order:
-            joined[name].append(self._sample(name, best[name]))
-        for name in order:
-            single[name].append(joined[name][-1] if best[name] == 1 else self._sample(name, 1))
 
     def _sample(self, name: str, rows: int) -> float:
         """Seconds of one run; the mean of several if one is short."""

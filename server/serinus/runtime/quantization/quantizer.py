@@ -178,14 +178,11 @@ class _Run:
             results[name] = result
             yield Progress(f"measured {name}", total, total, result)
         ordered = tuple(results[name] for name in (RecipeName.FLOAT, *names))
-        winner, sentence = choose(ordered, self._bounds)
+        winner, verdict = choose(ordered, self._bounds)
+        # Without it nobody could tell what the shares in the report are shares of.
+        sentence = f"{verdict}; compared on {prepared.rows} rows"
         log.info("quantization ended", winner=winner or "", detail=sentence)
-        yield Progress(
-            f"compared on {prepared.rows} rows",
-            total,
-            total,
-            report=QuantizationReport(ordered, winner or "", sentence),
-        )
+        yield Progress("done", total, total, report=QuantizationReport(ordered, winner or "", sentence))
 
     async def _prepare(self) -> Prepared:
         answer = await self._processes.ask(Prepare(self._source, tuple(Way)), self._limits.recipe_s)

@@ -19,7 +19,7 @@ from serinus.core.predictor import Tensors
 from serinus.core.signature import Signature
 from serinus.runtime.options import SessionOptions
 from serinus.runtime.quantization.agreement import Agreement, Incomparable, compare
-from serinus.runtime.quantization.calibration import Calibration, check_calibration, read_calibration
+from serinus.runtime.quantization.calibration import Calibration, check_calibration, read_calibration, sample_rows
 from serinus.runtime.quantization.exclusion import Trial, write_excluding
 from serinus.runtime.quantization.form import Form, differences
 from serinus.runtime.quantization.measuring import Contender, time_contenders
@@ -68,7 +68,7 @@ class Workbench:
         self._signature = Form(self._original, options, {}).signature
         rows = check_calibration(read_calibration(folder / "calibration.npz"), _with_rows(self._signature, options))
         self._float = self._load(self._original, rows)
-        self._calibration = rows.spread(self._rows_in_time(rows.take(0, 1)) if most_rows is None else most_rows)
+        self._calibration = rows.sample(self._rows_in_time(rows.take(0, 1)) if most_rows is None else most_rows)
 
     @property
     def rows(self) -> int:
@@ -106,7 +106,7 @@ class Workbench:
 
         def ranges() -> Ranges:
             # The other rows are new to the form, as those of callers will be.
-            return find_ranges(prepared, self._calibration.every_other(), self._folder)
+            return find_ranges(prepared, self._calibration.half(), self._folder)
 
         if recipe is RecipeName.STATIC_QDQ_EXCLUDE:
             give_up = time.monotonic() + budget_s
@@ -153,7 +153,7 @@ class Workbench:
 
     def _agreement(self, form: Form, rows: int) -> Agreement:
         """Rows run alone, and some of them together, as the server would; the worse of both."""
-        wanted = range(0, self.rows, -(-self.rows // rows))
+        wanted = [int(row) for row in sample_rows(self.rows, rows)]
         agreement = compare(
             [self._expected[row] for row in wanted],
             [form.outputs(self._calibration.take(row, 1)) for row in wanted],
