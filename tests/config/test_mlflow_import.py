@@ -204,12 +204,15 @@ def test_weights_lie_beside_the_model_or_below_it(tmp_path):
     assert found.ignored == (ENVIRONMENT[0], "model.onnx", *ENVIRONMENT[1:])
 
 
-def test_a_file_name_that_no_bundle_can_have_is_replaced(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "main"), [("my model.onnx", "model.onnx"), ("net", "model.onnx"), ("Net.ONNX", "Net.ONNX")]
+)
+def test_a_file_name_that_no_bundle_can_have_is_replaced(tmp_path, name, main):
     """Nothing refers to the name of the ONNX file."""
-    folder = write_mlflow(tmp_path / "any", "flavors: {onnx: {data: my model.onnx}}")
-    write_onnx(folder / "my model.onnx")
+    folder = write_mlflow(tmp_path / "any", f"flavors: {{onnx: {{data: {name}}}}}")
+    write_onnx(folder / name)
     found = imported(folder)
-    assert (found.main, found.files) == ("model.onnx", {"model.onnx": folder / "my model.onnx"})
+    assert (found.main, found.files) == (main, {main: folder / name})
 
 
 def test_metadata_without_end_are_not_taken_over(tmp_path):

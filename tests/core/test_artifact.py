@@ -7,16 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serinus.core.artifact import MOST_FILES, ArtifactFile, Manifest, check_artifact_path, check_sha256
+from serinus.core.artifact import ArtifactFile, Manifest, check_artifact_path, check_sha256
 from serinus.core.errors import InvalidInput
 
 A, B = hashlib.sha256(b"a").hexdigest(), hashlib.sha256(b"b").hexdigest()
-
-
-def refusal(*files: ArtifactFile, main: str = "model.onnx") -> tuple[str, str]:
-    with pytest.raises(InvalidInput) as refused:
-        Manifest.of(main, files)
-    return refused.value.reason, refused.value.message
 
 
 def file(path: str, sha256: str = A, size_bytes: int = 1) -> ArtifactFile:
@@ -62,80 +56,12 @@ def test_a_path_that_leads_elsewhere_on_any_system_is_refused(path: str):
     )
 
 
-def test_a_manifest_is_in_the_order_of_its_paths():
-    """However its files were given."""
+def test_a_manifest_finds_its_files():
+    """By path, and says how large they are together."""
     model, weights = file("model.onnx", A, 3), file("a/weights.bin", B, 5)
-    manifest = Manifest.of("model.onnx", [model, weights])
-    assert manifest == Manifest("model.onnx", (weights, model)) == Manifest.of("model.onnx", [weights, model])
+    manifest = Manifest("model.onnx", (weights, model))
     assert manifest.size_bytes == 8
     assert manifest.file == {"model.onnx": model, "a/weights.bin": weights}
-
-
-def test_a_manifest_without_a_main_file_named_has_the_only_one():
-    """Nobody needs to say what there is one of."""
-    assert Manifest.of("", [file("net.onnx")]).main == "net.onnx"
-    assert refusal(file("a.onnx"), file("b.onnx"), main="") == (
-        "INVALID_MANIFEST",
-        "main: expected one of the files, got ''",
-    )
-
-
-@pytest.mark.parametrize(
-    ("files", "reason", "message"),
-    [
-        ([], "INVALID_MANIFEST", f"files: expected from 1 to {MOST_FILES}, got 0"),
-        ([file("other.onnx")], "INVALID_MANIFEST", "main: expected one of the files, got 'model.onnx'"),
-        (
-            [file("model.onnx"), file("model.onnx", B)],
-            "INVALID_MANIFEST",
-            "files: 'model.onnx' and 'model.onnx' cannot lie in one folder",
-        ),
-        (
-            [file("model.onnx"), file("Weights.bin"), file("weights.BIN")],
-            "INVALID_MANIFEST",
-            "files: 'Weights.bin' and 'weights.BIN' cannot lie in one folder",
-        ),
-        (
-            [file("model.onnx"), file("w"), file("W/part.bin")],
-            "INVALID_MANIFEST",
-            "files: 'W' and 'w' cannot lie in one folder",
-        ),
-        (
-            [file("model.onnx"), file("model.onnx/weights")],
-            "INVALID_MANIFEST",
-            "files: 'model.onnx' and 'model.onnx' cannot lie in one folder",
-        ),
-        (
-            [file("model.onnx"), file("a/x"), file("A/y")],
-            "INVALID_MANIFEST",
-            "files: 'A' and 'a' cannot lie in one folder",
-        ),
-        ([file("model.onnx"), file("w", size_bytes=-1)], "INVALID_MANIFEST", "'w': expected a size, got -1"),
-        (
-            [file("model.onnx", "x")],
-            "INVALID_HASH",
-            "expected a sha256 of 64 lower-case hexadecimal digits, got 'x'",
-        ),
-        (
-            [file("model.onnx"), file("../x")],
-            "INVALID_PATH",
-            "invalid path '../x' in a bundle: expected names of letters, digits and ._+- with '/' between them",
-        ),
-    ],
-)
-def test_a_manifest_that_no_folder_can_hold_is_refused(files: list[ArtifactFile], reason: str, message: str):
-    """On any file system: also where `A` and `a` are one name."""
-    assert refusal(*files) == (reason, message)
-
-
-def test_a_manifest_has_a_bound():
-    """A million files are somebody's mistake."""
-    files = [file("model.onnx"), *(file(f"w{index}") for index in range(MOST_FILES - 1))]
-    assert len(Manifest.of("model.onnx", files).files) == MOST_FILES
-    assert refusal(*files, file("one-more")) == (
-        "INVALID_MANIFEST",
-        f"files: expected from 1 to {MOST_FILES}, got {MOST_FILES + 1}",
-    )
 
 
 def test_the_digest_is_the_one_that_was_written_down():
@@ -152,5 +78,5 @@ def test_two_manifests_have_one_digest_exactly_when_they_are_the_same_bytes(path
     manifests = {}
     for main, turned in itertools.product(paths, [None, *paths]):
         files = [file(path, {A: B, B: A}[sha] if path == turned else sha) for path, sha in contents.items()]
-        manifests[main, turned] = Manifest.of(main, files).digest
+        manifests[main, turned] = Manifest(main, tuple(files)).digest
     assert len(set(manifests.values())) == len(manifests)

@@ -11,6 +11,7 @@ from serinus.core.errors import InvalidInput, ModelRejected
 from serinus.core.version import Version
 
 DEFAULT_MAIN = "model.onnx"
+_SUFFIX = ".onnx"
 
 Locations = Callable[[Path], Sequence[str]]
 """Where the tensors of an ONNX file lie that are not in it, as it names them: relative to its folder, each once.
@@ -65,7 +66,8 @@ def bundle_of(main: Path, *, within: Path, locations: Locations) -> tuple[str, d
     Raises:
         ModelRejected: a file is missing, lies elsewhere, or has a name that no bundle can have.
     """
-    name = main.name if _is_bundle_path(main.name) else DEFAULT_MAIN
+    # Nothing refers to the ONNX file's name, so one that a bundle cannot have may change.
+    name = main.name if _is_bundle_path(main.name) and main.suffix.lower() == _SUFFIX else DEFAULT_MAIN
     files = {name: checked_file(main, within=within)}
     for location in locations(main):
         path = str(PurePosixPath(location))
