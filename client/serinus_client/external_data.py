@@ -34,18 +34,26 @@ def external_files(model: Path) -> dict[str, Path]:
         OSError: the model file cannot be read.
     """
     found: dict[str, Path] = {}
-    with model.open("rb") as stream:
-        if not model.stat().st_size:
-            return found
-        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            locations = set(_locations(content))
-    for location in sorted(locations):
+    for location in external_locations(model):
         parts = [part for part in location.split("/") if part not in {"", "."}]
         if parts and ".." not in parts and not location.startswith("/"):
             file = model.parent.joinpath(*parts)
             if file.is_file():
                 found["/".join(parts)] = file
     return found
+
+
+def external_locations(model: Path) -> list[str]:
+    """Where the weights of `model` lie that are not in it, as it names them, each once; blocking.
+
+    Raises:
+        OSError: the model file cannot be read.
+    """
+    with model.open("rb") as stream:
+        if not model.stat().st_size:
+            return []
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return sorted(set(_locations(content)))
 
 
 def _locations(content: mmap.mmap) -> Iterator[str]:

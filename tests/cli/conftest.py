@@ -8,6 +8,7 @@ import pytest
 
 from serinus.cli.main import run
 from tests.cli.server_process import ServerProcess
+from tests.client.fake_registry import FakeRegistry, FakeRegistryThread
 from tests.support import models
 
 
@@ -52,6 +53,19 @@ def serinus(capsys) -> Callable[..., Ended]:
 def ask(serinus, server) -> Callable[..., Ended]:
     """Runs a command line that talks to the shared server."""
     return lambda *arguments: serinus(*arguments, "--server", server.target)
+
+
+@pytest.fixture
+def registry() -> Iterator[FakeRegistry]:
+    """A registry in memory."""
+    with FakeRegistryThread() as fake:
+        yield fake
+
+
+@pytest.fixture
+def tell(serinus, registry) -> Callable[..., Ended]:
+    """Runs a command line that talks to the registry in memory."""
+    return lambda *arguments: serinus(*arguments, "--server", registry.target)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ def test_models_are_listed_with_their_state(ask):
     ended = ask("models", "list")
     lines = [line.split() for line in ended.out.splitlines()]
     assert (ended.code, ended.err) == (0, "")
-    assert lines[0] == ["MODEL", "VERSION", "NUMBER", "STATE", "CALLS", "REASON"]
+    assert lines[0] == ["MODEL", "VERSION", "NUMBER", "STATE", "CALLS", "ALIASES", "REASON"]
     assert [line[:4] for line in lines[1:]] == [[name, "1.0.0", "1", "READY"] for name in NAMES]
 
 
@@ -25,7 +25,15 @@ def test_models_in_json_are_a_list(ask):
     calls = [model.pop("calls") for model in found]
     assert all(isinstance(count, int) for count in calls)
     assert found == [
-        {"model": name, "version": "1.0.0", "version_number": 1, "state": "READY", "reason": ""} for name in NAMES
+        {
+            "model": name,
+            "version": "1.0.0",
+            "version_number": 1,
+            "state": "READY",
+            "reason": "",
+            "registered": None,
+        }
+        for name in NAMES
     ]
 
 
@@ -85,8 +93,9 @@ def test_a_model_without_any_ready_version_is_not_healthy():
 
 
 def test_a_model_that_was_unloaded_on_purpose_is_no_illness():
-    """Somebody asked for it."""
+    """Somebody asked for it, or nobody asked for the version yet."""
     assert _health(_version("m", 1, pb.MODEL_STATE_UNAVAILABLE, "unloaded")).is_healthy
+    assert _health(_version("m", 1, pb.MODEL_STATE_UNAVAILABLE, "registered, not loaded")).is_healthy
 
 
 def test_any_part_that_does_not_serve_is_an_illness():

@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
+from serinus.cli.audit.commands import audit_app
 from serinus.cli.config import config_app
 from serinus.cli.demo.command import demo
 from serinus.cli.health import health
-from serinus.cli.models import models_app
+from serinus.cli.models.commands import models_app
 from serinus.cli.predict import predict
 from serinus.cli.serve import serve
 from serinus.cli.top import top
@@ -40,4 +41,5 @@ app.command("predict")(predict)
 app.add_typer(models_app, name="models")
 app.command("top")(top)
 app.command("health")(health)
+app.add_typer(audit_app, name="audit")
 app.add_typer(config_app, name="config")

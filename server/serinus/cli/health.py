@@ -8,9 +8,9 @@ import grpc
 import typer
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from serinus.cli.models import state_name
 from serinus.cli.output import CommandFailed, ExitCode, cell, console, plain_table, print_json
-from serinus.cli.target import ANSWER_S, DEFAULT_SERVER, JsonOption, ServerOption, connected, unreachable
+from serinus.cli.states import ON_PURPOSE, state_name
+from serinus.cli.target import ANSWER_S, JsonOption, Server, connected, server_command, unreachable
 from serinus_api.v1 import admin_pb2, predict_pb2
 
 SERVING = "SERVING"
@@ -19,7 +19,6 @@ _SERVICES = (
     admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
     "inference.GRPCInferenceService",
 )
-_UNLOADED = "unloaded"  # the server's reason for a version that was taken away on purpose
 _GONE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 _ABSENT = {
     grpc.StatusCode.NOT_FOUND: "SERVICE_UNKNOWN",
@@ -46,13 +45,14 @@ class Health:
     @property
     def is_healthy(self) -> bool:
         """Whether everything would take a call now."""
-        states = (state for state, reason in self.models.values() if reason != _UNLOADED)
+        states = (state for state, reason in self.models.values() if reason not in ON_PURPOSE)
         return {self.overall, *self.services.values()} == {SERVING} and set(states) <= {"READY"}
 
 
+@server_command
 def health(
     *,
-    server: ServerOption = DEFAULT_SERVER,
+    server: Server,
     timeout_s: Annotated[float, typer.Option("--timeout", min=0.001, help="Seconds to wait.")] = ANSWER_S,
     as_json: JsonOption = False,
 ) -> None:
@@ -60,7 +60,7 @@ def health(
     with connected(server) as client:
         overall, services = check_services(server, timeout_s)
         found = client.admin.server_status(timeout_s=timeout_s)
-    report = Health(server, overall, services, best_states(found.models))
+    report = Health(server.address, overall, services, best_states(found.models))
     if as_json:
         print_json(_document(report))
     else:
@@ -69,13 +69,13 @@ def health(
         raise typer.Exit(ExitCode.FAILED)
 
 
-def check_services(server: str, timeout_s: float) -> tuple[str, dict[str, str]]:
+def check_services(server: Server, timeout_s: float) -> tuple[str, dict[str, str]]:
     """Ask `grpc.health.v1` about the server and each of its services.
 
     Raises:
         CommandFailed: the server cannot be reached.
     """
-    with grpc.insecure_channel(server) as channel:
+    with _channel(server) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)  # its types leave the methods out
         found = {}
         for service in ("", *_SERVICES):
@@ -83,11 +83,19 @@ def check_services(server: str, timeout_s: float) -> tuple[str, dict[str, str]]:
                 answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=timeout_s)
             except grpc.RpcError as error:
                 if error.code() in _GONE:
-                    raise CommandFailed(unreachable(server), code=ExitCode.UNREACHABLE) from error
+                    raise CommandFailed(unreachable(server.address), code=ExitCode.UNREACHABLE) from error
                 found[service] = _ABSENT.get(error.code(), error.code().name)
             else:
                 found[service] = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
     return found.pop(""), found
+
+
+def _channel(server: Server) -> grpc.Channel:
+    if server.tls is None:
+        return grpc.insecure_channel(server.address)
+    name = server.tls.server_name
+    options = (("grpc.ssl_target_name_override", name),) if name else ()
+    return grpc.secure_channel(server.address, server.tls.credentials(), options)
 
 
 def best_states(models: Iterable[admin_pb2.ModelStatus]) -> dict[str, tuple[str, str]]:

@@ -9,7 +9,7 @@ import typer
 
 from serinus.cli import units
 from serinus.cli.output import CommandFailed, ExitCode, cell, console, plain_table, print_json
-from serinus.cli.target import ANSWER_S, DEFAULT_SERVER, JsonOption, ServerOption, connected
+from serinus.cli.target import ANSWER_S, JsonOption, Server, connected, server_command
 from serinus.cli.tensor_files import Array, parse_inputs, parse_saves, save, to_lists
 from serinus_client import DeadlineExceeded, ModelInfo, Prediction
 
@@ -29,6 +29,7 @@ SaveFlags = Annotated[
 ]
 
 
+@server_command
 def predict(
     *,
     model: Annotated[str, typer.Argument(metavar="MODEL", help="The model's name.")],
@@ -39,7 +40,7 @@ def predict(
         str, typer.Option(metavar="VERSION", help="Semantic version; the server chooses if not given.")
     ] = "",
     timeout_s: Annotated[float, typer.Option("--timeout", min=0.001, help="Seconds to wait for the answer.")] = 30.0,
-    server: ServerOption = DEFAULT_SERVER,
+    server: Server,
     as_json: JsonOption = False,
 ) -> None:
     """Make one prediction and show its outputs; the batch axis is part of every input."""

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from serinus.cli.models import state_name
+from serinus.cli.states import state_name
 from serinus.telemetry.histogram import BOUNDS_S, quantile_of
 from serinus_api.v1 import admin_pb2 as pb
 

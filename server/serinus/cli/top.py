@@ -15,7 +15,7 @@ from rich.live import Live
 from serinus.cli import units
 from serinus.cli.output import cell, console, plain_table, print_json
 from serinus.cli.readings import ModelReading, compare
-from serinus.cli.target import DEFAULT_SERVER, JsonOption, ServerOption, connected_async
+from serinus.cli.target import JsonOption, Server, connected_async, server_command
 from serinus_api.v1 import admin_pb2 as pb
 from serinus_client import DeadlineExceeded, Unavailable
 
@@ -37,13 +37,14 @@ class View:
     models: Sequence[ModelReading] = ()
 
 
+@server_command
 def top(
     *,
     interval_s: Annotated[
         float, typer.Option("--interval", min=0.05, help="Seconds between two looks; rates are over this time.")
     ] = 1.0,
     once: Annotated[bool, typer.Option("--once", help="Look twice, one interval apart, print that and end.")] = False,
-    server: ServerOption = DEFAULT_SERVER,
+    server: Server,
     as_json: JsonOption = False,
 ) -> None:
     """Watch rates, latencies, queues and batches by model, until Ctrl-C."""
@@ -51,9 +52,9 @@ def top(
         asyncio.run(_watch(server, interval_s, once=once, as_json=as_json))
 
 
-async def _watch(server: str, interval_s: float, *, once: bool, as_json: bool) -> None:
+async def _watch(server: Server, interval_s: float, *, once: bool, as_json: bool) -> None:
     async with connected_async(server) as client, contextlib.AsyncExitStack() as block:
-        pictures = watched(client.admin.server_status, server, wait=_every(interval_s), clock=time.monotonic)
+        pictures = watched(client.admin.server_status, server.address, wait=_every(interval_s), clock=time.monotonic)
         views = await block.enter_async_context(contextlib.aclosing(pictures))
         show: Callable[[View], None]
         if as_json:

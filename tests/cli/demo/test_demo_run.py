@@ -20,7 +20,7 @@ def _demo(*arguments: str) -> str:
 @pytest.fixture(scope="module")
 def outcome():
     """One run for all."""
-    return json.loads(_demo("--files", "40", "--json"))
+    return json.loads(_demo("--files", "40", "--recipes", "dynamic-all", "--json"))
 
 
 def test_every_file_is_classified(outcome):
@@ -38,11 +38,24 @@ def test_the_server_counted_what_the_demo_sent(outcome):
     assert 1 <= outcome["runs"] <= 40
 
 
+def test_the_registered_version_answers_unless_a_quantized_one_is_better(outcome):
+    """What was measured decides."""
+    quantization = outcome["quantization"]
+    assert outcome["registered"]["version"] == "1.0.0"
+    assert [result["recipe"] for result in quantization["results"]] == ["float", "dynamic-all"]
+    assert all(result["best_batch_s"] > 0 for result in quantization["results"])
+    expected = quantization["registered"]["version"] if quantization["winner"] else "1.0.0"
+    assert outcome["answered_by"] == expected
+
+
 def test_people_get_tables():
-    """Kinds, latencies, batches and a summary; no progress where nobody watches."""
-    lines = _demo("--files", "10").splitlines()
+    """What was registered and tried, kinds, latencies, batches, a summary; no progress where nobody watches."""
+    lines = _demo("--files", "10", "--recipes", "fp16").splitlines()
     assert lines[0].startswith(f"{find_model().onnx.parent.name} of magika, served on 127.0.0.1:")
-    assert lines[2].split() == ["FILES", "KIND", "SCORE", "EXAMPLE"]
+    assert lines[2].startswith("registered magika@1.0.0: ")
+    assert lines[4].split()[:3] == ["RECIPE", "SIZE", "BATCH"]
+    assert [line.split()[0] for line in lines[5:7]] == ["float", "fp16"]
+    assert "FILES KIND SCORE EXAMPLE" in (" ".join(line.split()) for line in lines)
     assert "From arrival to answer, by the server" in (line.rstrip() for line in lines)
     assert "Files in one run of the model" in (line.rstrip() for line in lines)
     assert lines[-1].startswith("10 files, ")

@@ -23,15 +23,21 @@ def demo(
     files: Annotated[
         int, typer.Option("--files", metavar="N", min=1, max=20_000, help="How many files to look at.")
     ] = 500,
+    recipes: Annotated[
+        str,
+        typer.Option(
+            "--recipes", metavar="A,B", help="Recipes of quantization to try, or 'all' (default: three quick)."
+        ),
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Serve a real model, let it tell the kinds of real files of this machine, and show how fast it was.
+    """Register a real model, try to quantize it, and let it tell the kinds of real files of this machine.
 
     The model is the one inside the installed magika package; nothing leaves this machine, and nothing stays running.
     """
     model = find_model()
     # Here and not above: onnxruntime takes a second that the other commands would wait for.
-    from serinus.cli.demo.run import run_demo  # noqa: PLC0415 - see the line above
+    from serinus.cli.demo.run import RECIPES, Watching, run_demo  # noqa: PLC0415 - see the line above
 
     # Progress goes to standard error: standard output holds the result alone.
     progress_console = console(sys.stderr)
@@ -51,8 +57,14 @@ def demo(
         progress.update(looking, completed=len(samples))
         if not samples:
             raise CommandFailed("no readable file was found below " + ", ".join(map(str, usual_roots())))
+        quantizing = progress.add_task("Quantizing the model", total=None)
         asking = progress.add_task("Telling their kinds", total=len(samples))
-        outcome = run_demo(model, samples, partial(progress.advance, asking))
+
+        def say(stage: str, done: int, total: int) -> None:
+            progress.update(quantizing, completed=done, total=total or None, description=f"Quantizing: {stage}")
+
+        chosen = () if recipes == "all" else tuple(filter(None, recipes.split(","))) or RECIPES
+        outcome = run_demo(model, samples, Watching(say, partial(progress.advance, asking)), chosen)
     if as_json:
         print_json(report.document(outcome))
         return
@@ -60,5 +72,7 @@ def demo(
     out.print(
         cell(f"{model.onnx.parent.name} of magika, served on 127.0.0.1:{outcome.grpc_port}, stopped again", "dim")
     )
+    out.print()
+    report.show_registered(outcome, out)
     out.print()
     report.show(outcome, dict(model.descriptions), out)

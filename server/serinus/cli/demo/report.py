@@ -11,6 +11,8 @@ from rich.table import Table
 
 from serinus.cli import units
 from serinus.cli.demo.bars import bar, latency_bars
+from serinus.cli.models import quantize_report
+from serinus.cli.models.documents import version_document
 from serinus.cli.output import cell, plain_table
 from serinus_api.v1 import admin_pb2 as pb
 
@@ -69,6 +71,9 @@ def document(outcome: "Outcome") -> dict[str, object]:
     """The outcome as JSON."""
     latency = outcome.status.latency["request"]
     return {
+        "registered": version_document(outcome.registered),
+        "quantization": quantize_report.document(outcome.report),
+        "answered_by": outcome.status.version,
         "files": len(outcome.answers),
         "elapsed_s": outcome.elapsed_s,
         "files_per_s": len(outcome.answers) / outcome.elapsed_s,
@@ -79,6 +84,19 @@ def document(outcome: "Outcome") -> dict[str, object]:
         "latency_counts": list(latency.bucket_counts),
         "kinds": [dataclasses.asdict(kind) | {"example": str(kind.example)} for kind in kinds(outcome.answers)],
     }
+
+
+def show_registered(outcome: "Outcome", out: Console) -> None:
+    """Print what was registered, what quantizing it has shown, and who answers."""
+    version = outcome.registered
+    out.print(
+        cell(f"registered {version.model}@{version.version}: {version.files[0].size_bytes} bytes, ", "bold")
+        + cell(f"sha256 {version.files[0].sha256}", "dim"),
+        soft_wrap=True,
+    )
+    out.print()
+    quantize_report.show(outcome.report, out)
+    out.print(cell(f"{outcome.status.model}@{outcome.status.version} answers", "bold"))
 
 
 def show(outcome: "Outcome", descriptions: dict[str, str], out: Console) -> None:

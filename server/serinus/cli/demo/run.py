@@ -1,4 +1,7 @@
-"""Starts a server on free ports, sends it every file, and stops it. Imports the whole server."""
+"""Starts a server on free ports, registers and quantizes a model, sends it every file, and stops it.
+
+Imports the whole server.
+"""
 
 import asyncio
 import dataclasses
@@ -6,23 +9,27 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from serinus.app.server import RunningServer, running_server
+from serinus.app.server import running_server
 from serinus.cli.demo.features import Features
 from serinus.cli.demo.package import FileTypeModel
 from serinus.cli.output import CommandFailed
 from serinus.cli.serving import loop_factory, refusals
-from serinus.config.models import ModelSpec
 from serinus.config.settings import Settings, load_settings
 from serinus.telemetry.logs import Logs, configure_logs
-from serinus_api.v1 import admin_pb2 as pb
+from serinus_api.v1 import admin_pb2, registry_pb2
 from serinus_client import AsyncClient, SerinusError
 
 MODEL = "magika"
+VERSION = "1.0.0"
+RECIPES = ("dynamic-matmul", "dynamic-all", "fp16")
+"""What is tried unless more is asked for: half a minute; the recipes that need no calibration."""
+_ACTOR = "serinus demo"
+_COMPARED = 64  # files; one that is told otherwise in a hundred shows, most of the time
 _CALLERS = 8  # enough to keep two cores busy; each more would only wait longer
 _ANY_PORT = "127.0.0.1:0"
 
@@ -53,23 +60,43 @@ class Outcome:
     Attributes:
         answers: One for each file.
         elapsed_s: From the first call to the last answer.
-        status: What the server counted.
+        status: What the server counted of the version that answered.
         grpc_port: Where it answered.
+        registered: The version that came from the package.
+        report: What quantizing it has shown.
     """
 
     answers: Sequence[Classified]
     elapsed_s: float
-    status: pb.ModelStatus
+    status: admin_pb2.ModelStatus
     grpc_port: int
+    registered: registry_pb2.ModelVersion
+    report: registry_pb2.QuantizationReport
 
 
-def run_demo(model: FileTypeModel, samples: Sequence[Sample], answered: Callable[[], None]) -> Outcome:
-    """Serve `model`, ask about every sample over gRPC, and stop the server.
+@dataclasses.dataclass(frozen=True)
+class Watching:
+    """Who is told how far the demo is.
+
+    Attributes:
+        quantizing: Called with what is being done, and how many recipes of how many are tried.
+        answered: Called after each answer.
+    """
+
+    quantizing: Callable[[str, int, int], None]
+    answered: Callable[[], None]
+
+
+def run_demo(
+    model: FileTypeModel, samples: Sequence[Sample], watching: Watching, recipes: Sequence[str] = RECIPES
+) -> Outcome:
+    """Register `model`, quantize it, ask the better of the two about every sample over gRPC, and stop the server.
 
     Args:
-        model: What to serve.
+        model: What to register.
         samples: What to ask about; at least one.
-        answered: Called after each answer.
+        watching: Who is told how far it is.
+        recipes: Of quantization, to try.
 
     Raises:
         CommandFailed: the server does not start, or a call fails.
@@ -81,53 +108,88 @@ def run_demo(model: FileTypeModel, samples: Sequence[Sample], answered: Callable
                 "grpc.host_port": _ANY_PORT,
                 "http.host_port": _ANY_PORT,
                 "state": Path(state),
-                "models": [ModelSpec(name=MODEL, versions={1: model.onnx})],
             },
             environ={},  # the demo is the same wherever it runs
         )
         logs = configure_logs(sys.stderr, "error", json=False)
         try:
             with asyncio.Runner(loop_factory=loop_factory()) as runner, refusals():
-                return runner.run(_serve_and_ask(settings, logs, model, samples, answered))
+                return runner.run(_serve_and_ask(settings, logs, _Demo(model, samples, watching, recipes)))
         finally:
             logs.close()
 
 
-async def _serve_and_ask(
-    settings: Settings, logs: Logs, model: FileTypeModel, samples: Sequence[Sample], answered: Callable[[], None]
-) -> Outcome:
+@dataclasses.dataclass(frozen=True)
+class _Demo:
+    """What is to be shown."""
+
+    model: FileTypeModel
+    samples: Sequence[Sample]
+    watching: Watching
+    recipes: Sequence[str]
+
+
+async def _serve_and_ask(settings: Settings, logs: Logs, demo: _Demo) -> Outcome:
     async with running_server(settings, logs=logs, rng=random.SystemRandom()) as server:
         try:
-            return await _ask_all(server, model, samples, answered)
+            async with AsyncClient(f"127.0.0.1:{server.grpc_port}") as client:
+                registered = await _register(client, demo.model)
+                input_name = registered.inputs[0].name
+                report = await _quantize(client, demo, input_name)
+                answers, elapsed_s = await _ask_all(client, demo, input_name)
+                status = await client.admin.server_status()
         except* SerinusError as group:
             raise CommandFailed(f"the demo's own server failed: {group.exceptions[0]}") from group
         finally:
             await server.drain()
+    answered_by = next(each for each in status.models if each.answered)
+    return Outcome(answers, elapsed_s, answered_by, server.grpc_port, registered, report)
 
 
-async def _ask_all(
-    server: RunningServer, model: FileTypeModel, samples: Sequence[Sample], answered: Callable[[], None]
-) -> Outcome:
+async def _register(client: AsyncClient, model: FileTypeModel) -> registry_pb2.ModelVersion:
+    """Register the package's model, with what the package says of it, and wait until it serves."""
+    facts: Mapping[str, object] = {
+        "description": "Tells what kind a file is from its first and last bytes.",
+        "framework": "magika",
+        "author": "Google",
+        "license": "Apache-2.0",
+        "parameters": {"beg_size": str(model.beg_size), "end_size": str(model.end_size)},
+        "tags": {"source": model.onnx.parent.name},
+    }
+    registered = await client.registry.register(MODEL, model.onnx, VERSION, facts=facts, actor=_ACTOR)
+    await client.admin.load_model(MODEL, actor=_ACTOR)
+    return registered
+
+
+async def _quantize(client: AsyncClient, demo: _Demo, input_name: str) -> registry_pb2.QuantizationReport:
+    """Quantize it by the files at hand; where a form is better, let that one answer from now on."""
+    rows = np.concatenate([features for _, features in demo.samples[:_COMPARED]])
+    report = registry_pb2.QuantizationReport()
+    async for step in client.registry.quantize(
+        MODEL, VERSION, calibration={input_name: rows}, recipes=demo.recipes, actor=_ACTOR
+    ):
+        demo.watching.quantizing(step.stage, step.done, step.total)
+        if step.HasField("report"):
+            report = step.report
+    if report.HasField("version"):
+        await client.registry.set_alias(MODEL, "stable", report.version.version, actor=_ACTOR)
+        await client.admin.load_model(MODEL, actor=_ACTOR)
+    return report
+
+
+async def _ask_all(client: AsyncClient, demo: _Demo, input_name: str) -> tuple[list[Classified], float]:
+    """The answers, and the seconds that they took together."""
     answers: list[Classified] = []
-    waiting = iter(samples)
-    async with AsyncClient(f"127.0.0.1:{server.grpc_port}") as client:
-        (input_,) = (await client.model_info(MODEL)).inputs
-        started = time.perf_counter()
-        async with asyncio.TaskGroup() as callers:
-            for _ in range(_CALLERS):
-                callers.create_task(_caller(client, model, input_.name, waiting, answers, answered))
-        elapsed_s = time.perf_counter() - started
-        status = await client.admin.server_status()
-    return Outcome(answers, elapsed_s, next(iter(status.models)), server.grpc_port)
+    waiting = iter(demo.samples)
+    started = time.perf_counter()
+    async with asyncio.TaskGroup() as callers:
+        for _ in range(_CALLERS):
+            callers.create_task(_caller(client, demo, input_name, waiting, answers))
+    return answers, time.perf_counter() - started
 
 
 async def _caller(
-    client: AsyncClient,
-    model: FileTypeModel,
-    input_name: str,
-    waiting: Iterator[Sample],
-    answers: list[Classified],
-    answered: Callable[[], None],
+    client: AsyncClient, demo: _Demo, input_name: str, waiting: Iterator[Sample], answers: list[Classified]
 ) -> None:
     """Ask about one file after the other until none is left for this caller."""
     for file, features in waiting:
@@ -135,5 +197,5 @@ async def _caller(
         (scores,) = next(iter(answer.outputs.values()))
         place = int(np.argmax(scores))
         score = float(scores[place])
-        answers.append(Classified(file, model.kind(place, score), score, answer.batch_rows))
-        answered()
+        answers.append(Classified(file, demo.model.kind(place, score), score, answer.batch_rows))
+        demo.watching.answered()

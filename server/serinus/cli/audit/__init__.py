@@ -1,0 +1,1 @@
+"""`serinus audit`: one command per file."""

@@ -1,0 +1,1 @@
+"""`serinus models`: one command per file."""
