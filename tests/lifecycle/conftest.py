@@ -2,7 +2,8 @@
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Coroutine
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from serinus.core.predictor import Request, Response
 from serinus.core.version import ModelVersion
 from serinus.lifecycle.models import Models
+from serinus.telemetry.load_metrics import LoadMetrics
 from tests.lifecycle.fake_servables import FakeLoader
 from tests.support.fakes import settle
 
@@ -23,12 +25,14 @@ class World:
         loader: Makes its versions.
         refused: Reasons of calls that meant no version that serves.
         gone: Versions that were forgotten, in order.
+        metrics: Counts loads.
     """
 
     models: Models
     loader: FakeLoader
     refused: list[str]
     gone: list[ModelVersion]
+    metrics: LoadMetrics
 
     @property
     def states(self) -> list[tuple[str, str, str]]:
@@ -51,12 +55,16 @@ async def begun(job: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
     return task
 
 
-def world() -> World:
+def world(*, max_bytes: int | None = None, clock: Callable[[], float] = time.monotonic) -> World:
     """Models that nobody entered yet."""
     loader = FakeLoader()
     refused: list[str] = []
     gone: list[ModelVersion] = []
-    return World(Models(loader, refused=refused.append, forget=gone.append), loader, refused, gone)
+    metrics = LoadMetrics()
+    models = Models(
+        loader, refused=refused.append, forget=gone.append, metrics=metrics, max_bytes=max_bytes, clock=clock
+    )
+    return World(models, loader, refused, gone, metrics)
 
 
 @pytest.fixture(name="world")

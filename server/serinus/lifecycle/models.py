@@ -9,8 +9,9 @@ from typing import Self
 from serinus.core.errors import ServerError
 from serinus.core.predictor import Request, Response
 from serinus.core.version import ModelVersion, Version
+from serinus.lifecycle.loads import Surroundings
 from serinus.lifecycle.memory import Memory, Resident
-from serinus.lifecycle.one_model import OneModel, Surroundings
+from serinus.lifecycle.one_model import OneModel
 from serinus.lifecycle.plan import ModelPlan
 from serinus.lifecycle.refusals import why_not
 from serinus.lifecycle.servable import Loader, Servable
@@ -212,12 +213,13 @@ class Models:
             one = self._models[model] = OneModel(model, self._around)
         return one
 
-    def _publish(self, one: OneModel) -> None:
+    def _publish(self, model: str) -> None:
+        one = self._models[model]
         table = dict(self._serving)
         if one.ready:
-            table[one.name] = names_of(one.ready, one.asleep.values(), one.aliases)
+            table[model] = names_of(one.ready, one.asleep.values(), one.aliases)
         else:
-            table.pop(one.name, None)
+            table.pop(model, None)
         self._serving = MappingProxyType(table)
 
     def _residents(self) -> list[Resident]:

@@ -1,14 +1,13 @@
 """One model: what is wanted of it, what is loaded, and the tasks by which the one becomes the other."""
 
 import asyncio
-import dataclasses
-from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from serinus.config.models import VersionSpec
 from serinus.core.errors import ModelRejected, ServerError
 from serinus.core.version import ModelVersion
-from serinus.lifecycle.memory import Memory, Resident
+from serinus.lifecycle.loads import Surroundings, load_version
+from serinus.lifecycle.memory import Resident
 from serinus.lifecycle.plan import ModelPlan
 from serinus.lifecycle.policy import (
     Cancel,
@@ -21,10 +20,9 @@ from serinus.lifecycle.policy import (
     next_actions,
     next_retry_s,
 )
-from serinus.lifecycle.servable import Loader, Servable
+from serinus.lifecycle.servable import Servable
 from serinus.lifecycle.servables import Servables
 from serinus.lifecycle.states import ModelState, VersionStatus
-from serinus.telemetry.load_metrics import LoadMetrics
 from serinus.telemetry.logs import get_logger
 
 log = get_logger("serinus.lifecycle")
@@ -32,33 +30,6 @@ log = get_logger("serinus.lifecycle")
 _EVICTED = "unloaded to make room"
 _INTERRUPTED = "the load was interrupted"
 _BUG = "the load failed for an unexpected reason; the server's log has it"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all models of a server share.
-
-    Attributes:
-        load: Makes servables.
-        tasks: Where loads live, and versions that close.
-        memory: What loaded versions take.
-        residents: All that serve, as candidates to make room.
-        evict: Unloads one of them, of whichever model.
-        publish: Called with a model whenever calls are to find something else.
-        forget: Told about versions of which nothing is left.
-        metrics: Counts loads.
-        clock: `time.monotonic()`, the clock of `Servable.last_used_s`.
-    """
-
-    load: Loader
-    tasks: asyncio.TaskGroup
-    memory: Memory
-    residents: Callable[[], Sequence[Resident]]
-    evict: Callable[[ModelVersion], None]
-    publish: Callable[["OneModel"], None]
-    forget: Callable[[ModelVersion], None]
-    metrics: LoadMetrics
-    clock: Callable[[], float]
 
 
 class OneModel:
@@ -71,7 +42,7 @@ class OneModel:
         name: Of the model.
         plan: What is wanted.
         aliases: Version by alias, as calls see it.
-        asleep: Wanted versions that were unloaded to make room, by number.
+        asleep: Wanted versions that were unloaded to make room and are not back yet, by number.
         rejected: Why the model could not even be read, or "".
     """
 
@@ -87,6 +58,7 @@ class OneModel:
         )
         self._known: dict[int, ModelVersion] = {}
         self._loads: dict[int, tuple[VersionSpec, asyncio.Task[None]]] = {}
+        self._woken: set[int] = set()
         self._reloading: set[ModelVersion] = set()
         self._failed: dict[int, Failure] = {}
         self._reasons: dict[ModelVersion, str] = {}
@@ -238,12 +210,13 @@ class OneModel:
     def retry(self) -> None:
         """Try again at once what could not be loaded, and load what was unloaded to make room."""
         self._failed.clear()
-        self.asleep.clear()
+        self._woken.update(self.asleep)
         self.advance()
 
     def wake(self, identity: ModelVersion) -> None:
         """Load a version that was unloaded to make room: somebody asks for it."""
-        if self.asleep.pop(identity.number, None) is not None:
+        if identity.number in self.asleep and identity.number not in self._woken:
+            self._woken.add(identity.number)
             self.advance()
 
     def evict(self, identity: ModelVersion) -> None:
@@ -252,7 +225,7 @@ class OneModel:
         self._around.metrics.evicted()
         self.asleep[identity.number] = identity
         self._drop(identity, _EVICTED)
-        self._around.publish(self)
+        self._around.publish(self.name)
 
     # One step.
 
@@ -260,9 +233,10 @@ class OneModel:
         """Do what the policy says now."""
         if not self._reloading:
             wanted = {spec.identity.number for spec in self.plan.versions}
-            self.asleep = {number: identity for number, identity in self.asleep.items() if number in wanted}
+            for number in self.asleep.keys() - wanted:
+                self._is_back(number)
             self._act()
-            self._around.publish(self)
+            self._around.publish(self.name)
             self._plan_retry()
         self._settled.set()
 
@@ -281,7 +255,7 @@ class OneModel:
                 case Load():
                     task = self._around.tasks.create_task(self._load_alone(action.spec))
                     self._loads[action.spec.identity.number] = action.spec, task
-                    self.asleep.pop(action.spec.identity.number, None)
+                    self._woken.add(action.spec.identity.number)
                 case _:
                     assert_never(action)
 
@@ -292,7 +266,7 @@ class OneModel:
             ready=self._servables.specs(),
             loading=tuple(spec for spec, _ in self._loads.values()),
             failed=self._failed,
-            asleep=frozenset(self.asleep),
+            asleep=frozenset(self.asleep.keys() - self._woken),
             aliases=self.aliases,
         )
 
@@ -309,27 +283,30 @@ class OneModel:
 
     async def _load_alone(self, spec: VersionSpec) -> None:
         """One load under way, until it is cancelled because something else is wanted."""
-        number, task = spec.identity.number, asyncio.current_task()
+        task = asyncio.current_task()
         try:
-            servable = await self._load(spec)
+            outcome = await self._outcome(spec)
+            if self._is_under_way(spec.identity.number, task):
+                del self._loads[spec.identity.number]
+                if isinstance(outcome, Failure):
+                    self._is_back(spec.identity.number)
+                    self._failed[spec.identity.number] = outcome
+                else:
+                    self._install(spec, outcome)
+                self.advance()
+            elif not isinstance(outcome, Failure):
+                self._servables.retire(outcome)
+        finally:
+            self._servables.forget_if_gone(spec.identity)
+
+    async def _outcome(self, spec: VersionSpec) -> "Servable | Failure":
+        try:
+            return await self._load(spec)
         except ServerError as error:
-            failure = failed(error, self._failed.get(number), self._around.clock())
+            return failed(error, self._failed.get(spec.identity.number), self._around.clock())
         except Exception:  # a task's outermost frame: one model must not take the others down
             log.exception("unexpected error", model=self.name, version=spec.identity.version_text)
-            failure = Failure(ModelRejected(_BUG), 1, None)
-        else:
-            if self._is_under_way(number, task):
-                del self._loads[number]
-                self._install(spec, servable)
-                self.advance()
-            else:
-                self._servables.retire(servable)
-            return
-        if self._is_under_way(number, task):
-            del self._loads[number]
-            self._failed[number] = failure
-            self.advance()
-            self._servables.forget_if_gone(spec.identity)
+            return Failure(ModelRejected(_BUG), 1, None)
 
     def _is_under_way(self, number: int, task: "asyncio.Task[None] | None") -> bool:
         return number in self._loads and self._loads[number][1] is task
@@ -340,32 +317,23 @@ class OneModel:
         task.cancel()
 
     async def _load(self, spec: VersionSpec) -> Servable:
-        identity, around = spec.identity, self._around
-        owner = object()  # of the memory, until there is a servable to own it
-
-        async def make_room(size_bytes: int) -> None:
-            await around.memory.make_room(
-                owner, size_bytes, loading=identity, residents=around.residents, unload=around.evict
-            )
-
-        started = around.clock()
         try:
-            servable = await around.load(spec, make_room)
-        except ServerError as error:
-            log.warning("version rejected", model=self.name, version=identity.version_text, reason=error.message)
-            around.metrics.failed()
+            servable = await load_version(self._around, spec)
+        except asyncio.CancelledError:
+            self._servables.made(spec.identity)  # its counters may be there already
             raise
-        finally:
-            around.memory.free(owner)
-        around.memory.take(servable, servable.size_bytes)
-        around.metrics.loaded(around.clock() - started)
-        self._servables.made(identity)
+        self._servables.made(spec.identity)
         return servable
 
     def _install(self, spec: VersionSpec, servable: Servable) -> None:
         self._failed.pop(spec.identity.number, None)
-        self.asleep.pop(spec.identity.number, None)
+        self._is_back(spec.identity.number)
         self._servables.install(spec, servable)
+
+    def _is_back(self, number: int) -> None:
+        """The version is not away to make room any more: it is there, or cannot be, or is not wanted."""
+        self.asleep.pop(number, None)
+        self._woken.discard(number)
 
     def _drop(self, identity: ModelVersion, reason: str) -> None:
         self._reasons[identity] = reason

@@ -28,6 +28,11 @@ class ModelPlan:
     known: tuple[ModelVersion, ...] = ()
     is_lasting: bool = True
 
+    def __post_init__(self) -> None:
+        numbers = [spec.identity.number for spec in self.versions]
+        # Loads are told apart by their number: two with the same one would take each other's place for ever.
+        assert len(set(numbers)) == len(numbers), f"{self.name}: a version number is wanted twice: this is a bug"
+
     @classmethod
     def of(cls, spec: ModelSpec) -> Self:
         """Everything that `spec` names, without aliases."""
