@@ -21,6 +21,7 @@ SERVICES = [
     "inference.GRPCInferenceService",
     "serinus.v1.AdminService",
     "serinus.v1.PredictService",
+    "serinus.v1.RegistryService",
 ]
 SERVING = health_pb2.HealthCheckResponse.SERVING
 BUF = Path(sys.executable).with_name("buf")
