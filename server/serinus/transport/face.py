@@ -30,7 +30,7 @@ from serinus_api.v1.predict_pb2 import PredictRequest
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FaceParts:
-    """What the services are made from; without `registry` there is no RegistryService, and nothing to operate."""
+    """What the services are made from."""
 
     models: Models
     sources: Repository
@@ -39,19 +39,15 @@ class FaceParts:
     drain: Drain
     limits: LimitSettings
     facts: ServerFacts
-    registry: RegistryParts | None = None
+    registry: RegistryParts
 
 
 class Face:
-    """All services of the server. Closed → open → closed: closed, it answers, and says that it is not ready.
+    """All services of the server. Closed → open → closed: closed, it answers, and says that it is not ready."""
 
-    Attributes:
-        service_names: Full names of the server's own services and of the Open Inference Protocol's.
-    """
+    service_names = (predict_service.NAME, registry_service.NAME, admin_service.NAME, oip_service.NAME)
 
     def __init__(self, parts: FaceParts) -> None:
-        registry = () if parts.registry is None else (registry_service.NAME,)
-        self.service_names = (predict_service.NAME, admin_service.NAME, oip_service.NAME, *registry)
         self._parts = parts
         self._open = False
         self._health = Health(self.service_names, parts.drain)
@@ -98,20 +94,16 @@ class Face:
             server_version=parts.facts.version,
         )
         admin = AdminService(models=parts.models, metrics=parts.metrics, facts=parts.facts, is_ready=self.is_ready)
+        calls = Calls(parts.drain, budgets)
+        controls = Controls(
+            placements=parts.registry.placements, audit=parts.registry.audit, calls=calls, serving=admin.serving
+        )
+        registry = RegistryService(parts.registry, calls=calls, max_inputs=limits.max_inputs)
         return (
             predict.handler(parts.drain.arrive),
             oip.handler(parts.drain.arrive),
-            *self._operating(admin, budgets),
+            admin.handler(controls.unary()),
+            registry.handler(),
             self._health.handler(),
             *reflection_handlers((*self.service_names, health.NAME), parts.drain),
         )
-
-    def _operating(self, admin: AdminService, budgets: Budgets) -> tuple[grpc.GenericRpcHandler, ...]:
-        """AdminService, and the registry if there is one."""
-        parts, registry = self._parts, self._parts.registry
-        if registry is None:
-            return (admin.handler(),)
-        calls = Calls(parts.drain, budgets)
-        controls = Controls(placements=registry.placements, audit=registry.audit, calls=calls, serving=admin.serving)
-        service = RegistryService(registry, calls=calls, max_inputs=parts.limits.max_inputs)
-        return admin.handler(controls.unary()), service.handler()
