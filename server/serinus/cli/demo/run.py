@@ -156,9 +156,9 @@ async def _register(client: AsyncClient, model: FileTypeModel) -> registry_pb2.M
         "parameters": {"beg_size": str(model.beg_size), "end_size": str(model.end_size)},
         "tags": {"source": model.onnx.parent.name},
     }
-    registered = await client.registry.register(MODEL, model.onnx, VERSION, facts=facts, actor=_ACTOR)
+    response = await client.registry.register(MODEL, model.onnx, VERSION, facts=facts, actor=_ACTOR)
     await client.admin.load_model(MODEL, actor=_ACTOR)
-    return registered
+    return response.version
 
 
 async def _quantize(client: AsyncClient, demo: _Demo, input_name: str) -> registry_pb2.QuantizationReport:
