@@ -1,10 +1,18 @@
 """What errors of calls mean at a command line."""
 
+import json
+from pathlib import Path
+
+import grpc
 import pytest
 
 from serinus.cli.output import CommandFailed, ExitCode
 from serinus.cli.target import Server, failure, read_server
 from serinus_client import Conflict, DeadlineExceeded, NotFound, Overloaded, ServerFault, Tls, Unavailable
+from tests.client.fake_registry import FakeRegistryThread
+
+CERTIFICATE = Path(__file__).parents[1] / "client" / "tls" / "server.pem"
+KEY = CERTIFICATE.with_suffix(".key")
 
 
 @pytest.mark.parametrize(
@@ -54,3 +62,15 @@ def test_flags_that_describe_no_server_are_usage_errors(tmp_path, flags, sentenc
         read_server(**given)
     assert raised.value.code == ExitCode.USAGE
     assert raised.value.sentences[0].startswith(sentence)
+
+
+def test_an_encrypted_server_is_reached(serinus):
+    """By every command that talks to one; the name in the certificate need not be the host's."""
+    credentials = grpc.ssl_server_credentials([(KEY.read_bytes(), CERTIFICATE.read_bytes())])
+    with FakeRegistryThread(credentials) as fake:
+        fake.add("m", "1.0.0")
+        flags = ("--server", fake.target, "--tls-ca", CERTIFICATE, "--tls-server-name", "serinus.test", "--json")
+        assert json.loads(serinus("models", "show", "m", *flags).out)["name"] == "m"
+        assert json.loads(serinus("health", *flags).out)["status"] == "NO_HEALTH_SERVICE"
+        assert serinus("top", "--once", "--interval", "0.05", *flags).code == 0
+        assert serinus("models", "show", "m", "--server", fake.target).code == 3

@@ -42,7 +42,7 @@ class FakeRegistry:
         audit: What VerifyAudit says.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, credentials: grpc.ServerCredentials | None = None) -> None:
         self.asked: list[Any] = []
         self.faults: dict[str, list[ServerError | None]] = {}
         self.uploads: list[int] = []
@@ -62,7 +62,12 @@ class FakeRegistry:
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         for service, module in (("RegistryService", pb), ("AdminService", admin_pb2)):
             self._server.add_generic_rpc_handlers((self._handlers(service, module),))
-        self.port = self._server.add_insecure_port("127.0.0.1:0")
+        address = "127.0.0.1:0"
+        self.port = (
+            self._server.add_insecure_port(address)
+            if credentials is None
+            else self._server.add_secure_port(address, credentials)
+        )
 
     @property
     def target(self) -> str:
@@ -439,13 +444,16 @@ async def _abort(context, error: ServerError) -> None:
 class FakeRegistryThread:
     """The same in a thread of its own, for callers that wait: `with FakeRegistryThread() as fake`."""
 
+    def __init__(self, credentials: grpc.ServerCredentials | None = None) -> None:
+        self._credentials = credentials
+
     def __enter__(self) -> FakeRegistry:
         ready: list[FakeRegistry] = []
         started = threading.Event()
 
         async def main() -> None:
             self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-            async with FakeRegistry() as fake:
+            async with FakeRegistry(self._credentials) as fake:
                 ready.append(fake)
                 started.set()
                 await self._stop.wait()

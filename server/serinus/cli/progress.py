@@ -1,6 +1,7 @@
 """Progress bars: on standard error, because standard output holds the result, and only where somebody looks."""
 
 import sys
+from collections.abc import Callable
 
 from rich.progress import (
     BarColumn,
@@ -42,3 +43,15 @@ def steps_progress() -> Progress:
         disable=not sys.stderr.isatty(),
         transient=True,
     )
+
+
+def upload_shown(progress: Progress, named: str) -> Callable[[int, int], None]:
+    """Shows an upload: what `on_progress` of a registration is to be."""
+    task = progress.add_task(f"Sending {named}", total=None)
+
+    def show(sent_bytes: int, total_bytes: int) -> None:
+        # Once all is sent, the server still loads the model and answers its golden requests.
+        words = "The server examines" if sent_bytes == total_bytes else "Sending"
+        progress.update(task, completed=sent_bytes, total=total_bytes, description=f"{words} {named}")
+
+    return show

@@ -11,7 +11,7 @@ from rich.progress import Progress
 from serinus.cli import units
 from serinus.cli.models.flags import ActorOption
 from serinus.cli.output import CommandFailed, ExitCode, cell, console, plain_table, print_json
-from serinus.cli.progress import bytes_progress
+from serinus.cli.progress import bytes_progress, upload_shown
 from serinus.cli.target import JsonOption, Server, connected, failure, server_command
 from serinus.config.errors import ConfigError
 from serinus.config.importing import FoundVersions, ImportedVersion
@@ -73,8 +73,6 @@ def _locations(model: Path) -> Sequence[str]:
 
 def _register(client: Client, found: ImportedVersion, actor: str, progress: Progress, address: str) -> Outcome:
     """Register one version; a refusal is its own affair, a server that is gone is everyone's."""
-    named = f"{found.model}@{found.version}"
-    task = progress.add_task(f"Sending {named}", total=None)
     try:
         answer = client.registry.register(
             found.model,
@@ -84,7 +82,7 @@ def _register(client: Client, found: ImportedVersion, actor: str, progress: Prog
             main=found.main,
             files=found.files,
             actor=actor,
-            on_progress=lambda sent, total: progress.update(task, completed=sent, total=total),
+            on_progress=upload_shown(progress, f"{found.model}@{found.version}"),
         )
     except Unavailable:
         raise

@@ -19,18 +19,21 @@ from serinus.telemetry.log_fields import visible
 from serinus_api.v1 import registry_pb2 as pb
 from serinus_client import Client
 
+CalibrationFlag = Annotated[
+    Path | None,
+    typer.Option("--calibration", metavar="FILE.npz", help="Inputs to compare with: one array for each, by name."),
+]
+RowsFlag = Annotated[
+    int, typer.Option("--traffic-rows", metavar="N", min=0, help="Collect them from the calls that come in.")
+]
+
 
 @server_command
 def quantize(
     *,
     chosen: ChosenArgument,
-    calibration: Annotated[
-        Path | None,
-        typer.Option("--calibration", metavar="FILE.npz", help="Inputs to compare with: one array for each, by name."),
-    ] = None,
-    traffic_rows: Annotated[
-        int, typer.Option("--traffic-rows", metavar="N", min=0, help="Collect them from the calls that come in.")
-    ] = 0,
+    calibration: CalibrationFlag = None,
+    traffic_rows: RowsFlag = 0,
     traffic_timeout_s: Annotated[
         float, typer.Option("--traffic-timeout", metavar="S", min=0, help="Longest time to collect.")
     ] = 60.0,

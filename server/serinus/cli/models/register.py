@@ -9,79 +9,75 @@ from serinus.cli.models.documents import change_word, version_document
 from serinus.cli.models.facts import Said, facts_yaml
 from serinus.cli.models.flags import ActorOption, NameArgument, RevisionOption, pairs
 from serinus.cli.output import cell, console, print_json
-from serinus.cli.progress import bytes_progress
+from serinus.cli.progress import bytes_progress, upload_shown
 from serinus.cli.target import JsonOption, Server, connected, server_command
 from serinus_api.v1 import registry_pb2 as pb
+
+FactsFlag = Annotated[
+    Path | None, typer.Option("--facts", metavar="FILE.yaml", help="What is known about it; see docs/registry.md.")
+]
+MetricFlags = Annotated[
+    list[str], typer.Option("--metric", metavar="NAME=NUMBER", help="Measured quality; repeatable.")
+]
+TagFlags = Annotated[list[str], typer.Option("--tag", metavar="NAME=TEXT", help="Free text by name; repeatable.")]
+FrameworkFlag = Annotated[str, typer.Option("--framework", metavar="TEXT", help='Such as "pytorch 2.9".')]
+AuthorFlag = Annotated[str, typer.Option("--author", metavar="TEXT", help="Who made it.")]
+DataFlag = Annotated[
+    str,
+    typer.Option("--training-data-hash", metavar="HASH|FILE.dvc", help="sha256:..., md5:..., or the data's .dvc file."),
+]
+CardFlag = Annotated[
+    Path | None, typer.Option("--card", metavar="FILE.md", help="Your own sections of the model card.")
+]
+GoldenFlags = Annotated[
+    list[Path], typer.Option("--golden", metavar="FILE.npz", help="A request with its expected answer; repeatable.")
+]
+FilesFlag = Annotated[
+    Path | None, typer.Option("--files", metavar="DIR", help="A folder with more files of the version.")
+]
+MainFlag = Annotated[str, typer.Option("--main", metavar="FILE", help="The ONNX file, where PATH has several.")]
+AliasFlags = Annotated[
+    list[str], typer.Option("--alias", metavar="ALIAS", help="Let this alias name the version; repeatable.")
+]
+ForceFlag = Annotated[
+    bool, typer.Option("--force-version", help="Take the version although the change demands a larger one.")
+]
+PathArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PATH",
+        help="An ONNX file, taken with the files beside it that hold its weights; or a folder, taken whole.",
+    ),
+]
 
 
 @server_command
 def register(
     *,
     name: NameArgument,
-    path: Annotated[
-        Path,
-        typer.Argument(
-            metavar="PATH",
-            help="An ONNX file, taken with the files beside it that hold its weights; or a folder, taken whole.",
-        ),
-    ],
+    path: PathArgument,
     version: Annotated[str, typer.Option("--version", metavar="1.2.0", help="Semantic version.")],
-    facts: Annotated[
-        Path | None, typer.Option("--facts", metavar="FILE.yaml", help="What is known about it; see docs/registry.md.")
-    ] = None,
-    metric: Annotated[
-        list[str], typer.Option("--metric", metavar="NAME=NUMBER", help="Measured quality; repeatable.")
-    ] = [],  # noqa: B006 - typer reads it and never changes it
-    tag: Annotated[list[str], typer.Option("--tag", metavar="NAME=TEXT", help="Free text by name; repeatable.")] = [],  # noqa: B006 - the same
-    framework: Annotated[str, typer.Option("--framework", metavar="TEXT", help='Such as "pytorch 2.9".')] = "",
-    author: Annotated[str, typer.Option("--author", metavar="TEXT", help="Who made it.")] = "",
-    training_data_hash: Annotated[
-        str,
-        typer.Option(
-            "--training-data-hash", metavar="HASH|FILE.dvc", help="sha256:..., md5:..., or the data's .dvc file."
-        ),
-    ] = "",
-    card: Annotated[
-        Path | None, typer.Option("--card", metavar="FILE.md", help="Your own sections of the model card.")
-    ] = None,
-    golden: Annotated[
-        list[Path],
-        typer.Option("--golden", metavar="FILE.npz", help="A request with its expected answer; repeatable."),
-    ] = [],  # noqa: B006 - the same
-    files: Annotated[
-        Path | None, typer.Option("--files", metavar="DIR", help="A folder with more files of the version.")
-    ] = None,
-    main: Annotated[str, typer.Option("--main", metavar="FILE", help="The ONNX file, where PATH has several.")] = "",
-    alias: Annotated[
-        list[str], typer.Option("--alias", metavar="ALIAS", help="Let this alias name the version; repeatable.")
-    ] = [],  # noqa: B006 - the same
-    force_version: Annotated[
-        bool, typer.Option("--force-version", help="Take the version although the change demands a larger one.")
-    ] = False,
+    facts: FactsFlag = None,
+    metric: MetricFlags = [],  # noqa: B006 - typer reads it and never changes it
+    tag: TagFlags = [],  # noqa: B006 - the same
+    framework: FrameworkFlag = "",
+    author: AuthorFlag = "",
+    training_data_hash: DataFlag = "",
+    card: CardFlag = None,
+    golden: GoldenFlags = [],  # noqa: B006 - the same
+    files: FilesFlag = None,
+    main: MainFlag = "",
+    alias: AliasFlags = [],  # noqa: B006 - the same
+    force_version: ForceFlag = False,
     expected_revision: RevisionOption = None,
     actor: ActorOption = "",
     server: Server,
     as_json: JsonOption = False,
 ) -> None:
     """Register a version of a model; the same files and facts again change nothing."""
-    said = Said(
-        metrics=pairs("--metric", metric),
-        tags=pairs("--tag", tag),
-        framework=framework,
-        author=author,
-        training_data_hash=training_data_hash,
-        card=card,
-    )
+    said = Said(pairs("--metric", metric), pairs("--tag", tag), framework, author, training_data_hash, card)
     text = facts_yaml(facts, said)
     with connected(server) as client, bytes_progress() as progress:
-        sending = progress.add_task(f"Sending {name}@{version}", total=None)
-
-        def show(sent_bytes: int, total_bytes: int) -> None:
-            # Once all is sent, the server still loads the model and answers its golden requests.
-            done = sent_bytes == total_bytes
-            words = f"The server examines {name}@{version}" if done else f"Sending {name}@{version}"
-            progress.update(sending, completed=sent_bytes, total=total_bytes, description=words)
-
         answer = client.registry.register(
             name,
             path,
@@ -94,7 +90,7 @@ def register(
             force_version=force_version,
             expected_revision=expected_revision,
             actor=actor,
-            on_progress=show,
+            on_progress=upload_shown(progress, f"{name}@{version}"),
         )
     if as_json:
         print_json({**version_document(answer.version), "created": answer.created, "model_revision": answer.revision})
