@@ -259,13 +259,14 @@ async def _answer(channel: grpc.aio.Channel, method: str, message: bytes, **opti
     try:
         content = await call
     except grpc.aio.AioRpcError as error:
-        answer = _failure(error)
+        answer = failure(error)
         assert_no_leak(answer)
         return answer
     return Answer(grpc.StatusCode.OK, content=content)
 
 
-def _failure(error: grpc.aio.AioRpcError) -> Answer:
+def failure(error: grpc.aio.AioRpcError) -> Answer:
+    """How a call ended that failed."""
     trailers = tuple((str(key), value) for key, value in error.trailing_metadata())
     details = status_pb2.Status.FromString(
         b"".join(value for key, value in trailers if key == "grpc-status-details-bin")

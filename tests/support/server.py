@@ -97,7 +97,8 @@ def _say(value: object) -> None:
     sys.stdout.flush()
 
 
-async def _serve(config: Path) -> None:
+async def serve(config: Path) -> None:
+    """Be the server of a configuration until standard input ends."""
     questions = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(questions), sys.stdin)
     settings = load_settings(config, flags={}, environ={})
@@ -154,7 +155,7 @@ async def watched_server(folder: Path, config: str) -> AsyncIterator[WatchedServ
         AssertionError: it did not start, or did not end well; the log says why.
     """
     file, log = folder / "serinus.toml", folder / "log.jsonl"
-    file.write_text(_with_ports(config))
+    file.write_text(with_ports(config))
     with log.open("w") as errors:
         process = await _start(file, stderr=errors.fileno())
         try:
@@ -174,14 +175,15 @@ async def watched_server(folder: Path, config: str) -> AsyncIterator[WatchedServ
 async def refused_start(folder: Path, config: str, **environment: str) -> tuple[int, str]:
     """Exit code and standard error of a server that must not start."""
     file = folder / "serinus.toml"
-    file.write_text(_with_ports(config))
+    file.write_text(with_ports(config))
     process = await _start(file, stderr=asyncio.subprocess.PIPE, **environment)
     _, errors = await asyncio.wait_for(process.communicate(), _START_S)
     assert process.returncode is not None, "it has ended"
     return process.returncode, errors.decode()
 
 
-def _with_ports(config: str) -> str:
+def with_ports(config: str) -> str:
+    """A configuration with addresses: any free ports of this machine."""
     keys, table, tables = config.partition("\n[")
     ports = '[grpc]\nhost_port = "127.0.0.1:0"\n[http]\nhost_port = "127.0.0.1:0"\n'
     return f"{keys}\n{ports}{table}{tables}"
@@ -202,6 +204,6 @@ async def _start(config: Path, *, stderr: int, **environment: str) -> asyncio.su
 
 if __name__ == "__main__":
     try:
-        uvloop.run(_serve(Path(sys.argv[1])))
+        uvloop.run(serve(Path(sys.argv[1])))
     except StartRefused as refused:
         sys.exit(f"error: {refused}")
