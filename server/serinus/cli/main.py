@@ -24,6 +24,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         # Here and not above: with the SDK alone installed, this module still loads and says what is missing.
         from serinus.cli.launch import launch  # noqa: PLC0415 - see the line above
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("serinus") or os.environ.get(_DEBUG):
             raise
