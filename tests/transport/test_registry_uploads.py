@@ -151,7 +151,8 @@ async def test_a_client_that_goes_away_leaves_nothing(served: Registry, way: str
         await served.channel.close()
     async with asyncio.timeout(20):
         await served.uploads.over.wait()
-    assert (served.uploads.registered, served.uploads.ended) == ([], ["CancelledError"])
+    # A connection that is gone may look like the end of the messages first: then there are too few bytes.
+    assert (served.uploads.registered, served.uploads.ended) in [([], ["CancelledError"]), ([], ["refused"])]
 
 
 async def test_a_client_that_never_sends_its_header_is_refused():
