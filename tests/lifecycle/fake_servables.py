@@ -1,7 +1,7 @@
 """Versions that a test loads, calls and closes by hand."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,13 @@ def version_spec(number: int = 1, **options: Any) -> VersionSpec:
     """One version of m."""
     (spec,) = model_spec("m", number, **options).version_specs()
     return spec
+
+
+def open_gate() -> asyncio.Event:
+    """Lets everything through."""
+    gate = asyncio.Event()
+    gate.set()
+    return gate
 
 
 class FakeServable:
@@ -60,8 +67,7 @@ class FakeServable:
         self.max_rows = max_rows
         self.labels = labels or {}
         self.size_bytes = size_bytes
-        self.gate = asyncio.Event()
-        self.gate.set()
+        self.gate = open_gate()
         self.calls = 0
         self.last_used_s = 0.0
         self.closes = 0
@@ -103,6 +109,7 @@ class FakeLoader:
         sizes: Bytes of a version, by number; 0 for the others.
         started: What was asked for, in order.
         given_up: Numbers of loads that were cancelled, in order.
+        gate: Makes the gate of each version, open or not.
     """
 
     def __init__(self) -> None:
@@ -112,6 +119,7 @@ class FakeLoader:
         self.sizes: dict[int, int] = {}
         self.started: list[tuple[str, int]] = []
         self.given_up: list[int] = []
+        self.gate: Callable[[], asyncio.Event] = open_gate
 
     async def __call__(self, spec: VersionSpec, make_room: MakeRoom) -> FakeServable:
         number = spec.identity.number
@@ -127,5 +135,6 @@ class FakeLoader:
         if (error := self.failing.get(number)) is not None:
             raise error
         servable = FakeServable(spec, size_bytes=size_bytes)
+        servable.gate = self.gate()
         self.made.append(servable)
         return servable

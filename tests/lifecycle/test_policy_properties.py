@@ -102,12 +102,13 @@ class World:
         if plan != self.plan:
             self.failed.clear()
         self.plan = plan
-        before = dict(self.aliases)
+        before, served = dict(self.aliases), set(self.ready)
         self.act()
         for alias, version in before.items():
             target = self.plan.aliases.get(alias)
-            if target is not None and target.number in self.wanted and version.number in self.ready:
+            if target is not None and target.number in self.wanted and version.number in served:
                 assert self.aliases[alias] in {version, target}, "an alias was lost while its version is on its way"
+                assert self.aliases[alias].number in self.ready
 
     def end_load(self, number: int, error: ServerError | None) -> None:
         spec = self.loading.pop(number)

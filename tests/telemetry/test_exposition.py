@@ -199,3 +199,17 @@ def test_the_text_is_what_prometheus_client_writes(registry: CollectorRegistry, 
         line for line in exposition(registry)[0].decode().split("\n") if line.startswith("#") and "nv_" not in line
     }
     assert heads <= {line for line in generate_latest(registry).decode().split("\n") if line.startswith("#")}
+
+
+def test_loads_are_counted_over_all_models(registry: CollectorRegistry, metrics: Metrics):
+    """How long they took, how many failed, and what made room for others; without labels."""
+    for seconds in (0.5, 2.0):
+        metrics.loads.loaded(seconds)
+    metrics.loads.failed()
+    metrics.loads.evicted()
+    families = scrape(registry)
+    durations = {s.labels.get("le", s.name): s.value for s in families["serinus_model_load_seconds"].samples}
+    totals = ("serinus_model_load_seconds_count", "serinus_model_load_seconds_sum", "+Inf")
+    assert [durations[name] for name in totals] == [2, 2.5, 2]
+    assert values(families["serinus_model_loads_failed"]) == {"serinus_model_loads_failed_total": 1}
+    assert values(families["serinus_model_evictions"]) == {"serinus_model_evictions_total": 1}
