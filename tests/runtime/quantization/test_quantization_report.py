@@ -57,6 +57,7 @@ def check(measured, expected_reason, bounds=USUAL):
         (form(EQUAL), USUAL, "that it runs 1.01 times as fast is within the noise"),
         (form(), QuantizationBounds(min_speedup=3.0), "it runs 2.00 times as fast: expected 3 or more"),
         (form(SLOW), QuantizationBounds(min_speedup=0.3), ""),
+        (form(Timing(0.05, 1, 0.05, speedup=0.2, speedup_at_least=0.0)), QuantizationBounds(min_speedup=0.1), ""),
         (form(SLOW), QuantizationBounds(max_size_ratio=0.5), ""),
         (
             form(SLOW),

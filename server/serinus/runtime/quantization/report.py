@@ -208,7 +208,7 @@ def _no_gain(measured: Measured, baseline: Measured, bounds: QuantizationBounds)
     if timing is None:
         return "it could not be timed"
     # Whoever allows a form to be slower need not be shown that it is faster.
-    if timing.speedup >= bounds.min_speedup and timing.speedup_at_least > min(1.0, bounds.min_speedup):
+    if timing.speedup >= bounds.min_speedup and (timing.speedup_at_least > 1.0 or bounds.min_speedup < 1.0):
         return ""
     ratio = measured.size_bytes / baseline.size_bytes
     if bounds.max_size_ratio is not None and ratio <= bounds.max_size_ratio:
