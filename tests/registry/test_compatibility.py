@@ -127,6 +127,8 @@ def test_inputs_may_grow_and_outputs_may_be_added(old: str, new: str, level: Cha
           "axis 0 of input 'b' need not be as long as axis 0 of input 'a' any more"]),
         ("x[] -> boxes[k,4] scores[k]", "x[] -> boxes[k,4] scores[n]", MAJOR,
          ["axis 0 of output 'scores' is not as long as axis 0 of output 'boxes' any more"]),
+        ("x[L,L] -> y[k,k]", "x[p,q] -> y[p,q]", MINOR,  # the old calls send equal lengths
+         ["axis 1 of input 'x' need not be as long as axis 0 of input 'x' any more"]),
         ("x[] -> boxes[k,4] scores[k]", "x[] -> boxes[9,4] scores[9]", PATCH,
          ["axis 0 of output 'boxes' was free and has length 9 now",
           "axis 0 of output 'scores' was free and has length 9 now"]),

@@ -1,7 +1,6 @@
 """Quantizes registered versions: from their files and real inputs to a version of its own, if one is worth it."""
 
 import asyncio
-import dataclasses
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -157,7 +156,7 @@ class Quantizing:
                     facts,
                     main=step.model_file.name,
                     actor=actor,
-                    report=dataclasses.asdict(step.report),
+                    report=step.report.to_mapping(),
                 )
             except AlreadyExists:
                 if attempt == _ATTEMPTS - 1:

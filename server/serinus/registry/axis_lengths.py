@@ -94,12 +94,12 @@ def _of_inputs(inputs: list[_Axis]) -> Iterator[Difference]:
 
 
 def _of_outputs(inputs: list[_Axis], outputs: list[_Axis]) -> Iterator[Difference]:
-    # Which new names stand for an old name; which pairs do in every call; which new ones have one length in old calls.
+    # Which new names stand for an old name; which pairs do in every call; what a new name is as long as in old calls.
     new_names: dict[Dim, set[Dim]] = {}
     for axis in inputs:
         new_names.setdefault(axis.old, set()).add(axis.new)
     given = {(axis.old, axis.new) for axis in inputs if axis.is_given}
-    always = {axis.new: axis.old for axis in inputs if axis.is_given and isinstance(axis.old, int)}
+    always = {axis.new: _old(axis.old) for axis in inputs if axis.is_given and isinstance(axis.new, str)}
     first_input = {axis.old: axis for axis in reversed(inputs)}
     first_output: dict[Dim, _Axis] = {}
     for axis in outputs:
@@ -124,3 +124,8 @@ def _of_outputs(inputs: list[_Axis], outputs: list[_Axis]) -> Iterator[Differenc
                 yield ChangeLevel.MAJOR, f"{axis.title} is not as long as {other.title} any more"
             elif isinstance(axis.new, int):
                 yield ChangeLevel.PATCH, f"{axis.title} was free and {now}"
+
+
+def _old(dim: Dim) -> Dim:
+    """A length of the old signature among those of the new one: a name that both have means two things."""
+    return dim if isinstance(dim, int) else f"\0old {dim}"
