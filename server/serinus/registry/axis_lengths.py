@@ -99,7 +99,9 @@ def _of_outputs(inputs: list[_Axis], outputs: list[_Axis]) -> Iterator[Differenc
     for axis in inputs:
         new_names.setdefault(axis.old, set()).add(axis.new)
     given = {(axis.old, axis.new) for axis in inputs if axis.is_given}
-    always = {axis.new: _old(axis.old) for axis in inputs if axis.is_given and isinstance(axis.new, str)}
+    always: dict[Dim, Dim] = {
+        axis.new: _old(axis.old) for axis in inputs if axis.is_given and isinstance(axis.new, str)
+    }
     first_input = {axis.old: axis for axis in reversed(inputs)}
     first_output: dict[Dim, _Axis] = {}
     for axis in outputs:
