@@ -5,12 +5,16 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _HERE = Path(__file__).resolve().parent.parent
+
+SERINUS = str(Path(sys.executable).parent / "serinus")
+"""The command line of the environment that the benchmarks run in."""
 
 
 class ServerProcess:
@@ -76,8 +80,12 @@ def echo_server(loop: str) -> contextlib.AbstractContextManager[ServerProcess]:
     return running([sys.executable, str(_HERE / "servers" / "echo.py"), loop])
 
 
-def serinus_server(*models: str, flags: Sequence[str] = ()) -> contextlib.AbstractContextManager[ServerProcess]:
-    """`serinus serve` with models `NAME=PATH`."""
+@contextlib.contextmanager
+def serinus_server(*models: str, flags: Sequence[str] = (), state: Path | None = None) -> Iterator[ServerProcess]:
+    """`serinus serve` with models `NAME=PATH`; without `state`, with an empty registry of its own."""
     named = [part for model in models for part in ("--model", model)]
-    serinus = str(Path(sys.executable).parent / "serinus")
-    return running([serinus, "serve", "--json", *named, *flags, "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+    ports = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0")
+    with tempfile.TemporaryDirectory() as fresh:
+        kept = ("--state", str(state or fresh))
+        with running([SERINUS, "serve", "--json", *named, *flags, *kept, *ports]) as server:
+            yield server
