@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import dataclasses
+import hashlib
+import io
 import json
 import sqlite3
 import time
@@ -17,12 +19,14 @@ from onnx import helper
 
 from open_inference import grpc_service_pb2 as oip
 from serinus.core.dtypes import DType
+from serinus_api.v1 import registry_pb2 as pb
 from serinus_client import NO_RETRIES, AsyncClient, SerinusError
 from tests.end_to_end.registry.nursery import ForkedServer, Nursery
 from tests.support import models
-from tests.support.invariants import Answer, assert_no_leak
+from tests.support.invariants import Answer, assert_no_leak, failure
 
 ROW = {"x": np.array([[1, 2]], np.float32)}
+_REGISTER = "/serinus.v1.RegistryService/RegisterModel"
 _OIP = "/inference.GRPCInferenceService/"
 _PATIENCE_S = 30.0  # a machine whose cores are all busy
 PAUSE_S = 0.01  # between two calls of somebody who calls all the while
@@ -40,6 +44,13 @@ def times(factor: float, *, padding: int = 0) -> bytes:
         [models.value("y", DType.FP32, ["N", 2])],
         [models.constant("factor", np.array([factor], np.float32)), *more],
     )
+
+
+def golden(factor: float) -> bytes:
+    """A golden request for a model of `times`, and what it answers."""
+    file = io.BytesIO()
+    np.savez(file, **{"input/x": ROW["x"], "output/y": factor * ROW["x"]})
+    return file.getvalue()
 
 
 async def eventually(check: Callable[[], Awaitable[bool]], within_s: float = _PATIENCE_S) -> float:
@@ -197,3 +208,29 @@ async def sqlite_place(nursery: Nursery, folder: Path, keys: str = "", tables: s
         yield made
         if not made.server.is_killed:
             await made.check_registry()
+
+
+async def upload(channel: grpc.aio.Channel, header: pb.RegisterModelHeader, *chunks: bytes) -> Answer:
+    """Register with any header and any bytes whatever; leaks in the status are an AssertionError."""
+
+    async def messages() -> AsyncIterator[bytes]:
+        yield pb.RegisterModelRequest(header=header).SerializeToString()
+        for chunk in chunks:
+            yield pb.RegisterModelRequest(chunk=chunk).SerializeToString()
+
+    try:
+        content = await channel.stream_unary(_REGISTER)(messages(), timeout=60)
+    except grpc.aio.AioRpcError as error:
+        answer = failure(error)
+        assert_no_leak(answer)
+        return answer
+    return Answer(grpc.StatusCode.OK, content=content)
+
+
+def header(model: str, version: str, files: dict[str, bytes], **fields: Any) -> pb.RegisterModelHeader:
+    """What a client says of `files` before it sends them, in this order."""
+    declared = [
+        pb.ArtifactFile(path=path, sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
+        for path, content in files.items()
+    ]
+    return pb.RegisterModelHeader(model=model, version=version, files=declared, actor="a test", **fields)

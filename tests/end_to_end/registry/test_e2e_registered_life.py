@@ -2,20 +2,18 @@
 
 import asyncio
 import hashlib
-import io
 import json
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import tritonclient.grpc.aio as triton
 
 from serinus_client import NO_RETRIES, AlreadyExists, AsyncClient, NotFound, Refused
 from tests.end_to_end.registry.nursery import Nursery
-from tests.end_to_end.registry.places import PAUSE_S, ROW, Place, eventually, refusal, sqlite_place, times
+from tests.end_to_end.registry.places import PAUSE_S, ROW, Place, eventually, golden, refusal, sqlite_place, times
 from tests.support.invariants import SECRET
 
 FACTS = """
@@ -37,13 +35,6 @@ async def one(forks: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Async
     """A server that all tests of this file use."""
     async with sqlite_place(forks, tmp_path_factory.mktemp(SECRET) / "one") as made:
         yield made
-
-
-def golden(factor: float) -> bytes:
-    """A golden request for a model of `times`, and what it answers."""
-    file = io.BytesIO()
-    np.savez(file, **{"input/x": ROW["x"], "output/y": factor * ROW["x"]})
-    return file.getvalue()
 
 
 async def test_a_registered_version_serves_under_every_name_of_it(one: Place):
