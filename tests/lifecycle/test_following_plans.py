@@ -308,3 +308,21 @@ async def test_leaving_gives_up_loads():
         made.models.apply(plan_of("1.0.0"))
         await settle()
     assert (made.loader.given_up, made.loader.made) == ([V1], [])
+
+
+@pytest.mark.parametrize("is_wanted", [True, False], ids=["cannot be loaded", "was unloaded by hand"])
+async def test_no_canary_answers_in_the_place_of_stable(world: World, is_wanted: bool):  # noqa: FBT001 - a case
+    """A call that names no version means `stable`, and hears why that one does not answer."""
+    world.loader.failing[V1] = REJECTED
+    wanted = ("1.0.0", "2.0.0") if is_wanted else ("2.0.0",)
+    aliases = {"stable": "1.0.0", "canary": "2.0.0"}
+    world.models.apply(plan_of(*wanted, aliases=aliases, known=("1.0.0",)))
+    if is_wanted:
+        with pytest.raises(ModelRejected):
+            await world.models.settled("m")
+    else:
+        await world.models.settled("m")
+    for name in ("", "stable"):
+        with pytest.raises(NotLoaded, match=r"^m@1\.0\.0 is UNAVAILABLE"):
+            await world.call(version=name)
+    assert [await world.answered_by(name) for name in ("canary", "latest", "2.0.0")] == ["2.0.0"] * 3

@@ -108,7 +108,7 @@ class Models:
     def _find_slowly(self, model: str, version: str) -> Servable:
         one = self._models.get(model)
         if one is not None:
-            identity = meant(version, one.ready, one.asleep.values(), one.aliases)
+            identity = meant(version, one.ready, one.asleep.values(), one.names())
             if identity is not None and (servable := one.ready.get(identity.number)) is not None:
                 return servable
             if identity is not None:
@@ -217,7 +217,7 @@ class Models:
         one = self._models[model]
         table = dict(self._serving)
         if one.ready:
-            table[model] = names_of(one.ready, one.asleep.values(), one.aliases)
+            table[model] = names_of(one.ready, one.asleep.values(), one.names())
         else:
             table.pop(model, None)
         self._serving = MappingProxyType(table)

@@ -1,10 +1,12 @@
 """One model: what is wanted of it, what is loaded, and the tasks by which the one becomes the other."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import assert_never
 
 from serinus.config.models import VersionSpec
 from serinus.core.errors import ModelRejected, ServerError
+from serinus.core.selector import STABLE
 from serinus.core.version import ModelVersion
 from serinus.lifecycle.loads import Surroundings, load_version
 from serinus.lifecycle.memory import Resident
@@ -72,6 +74,15 @@ class OneModel:
     def ready(self) -> dict[int, Servable]:
         """What serves, by number."""
         return self._servables.ready
+
+    def names(self) -> Mapping[str, ModelVersion]:
+        """Version by alias, for calls.
+
+        `stable` is one of them also while its version does not serve: a call that names no version must not reach a
+        canary because the version that it means could not be loaded.
+        """
+        stable = self.plan.aliases.get(STABLE)
+        return self.aliases if stable is None else {STABLE: stable, **self.aliases}
 
     def versions(self) -> list[ModelVersion]:
         """Every version that there is something to say about, highest first."""

@@ -26,7 +26,7 @@ def why_not(model: str, version: str, one: OneModel | None) -> ServerError:
     status = None if identity is None else one.status(identity)
     if status is not None and status.state is ModelState.LOADING:
         return Loading(f"{identity} is being loaded: expected the call again in a moment", field="version")
-    if not version or not versions:
+    if not versions or not (version or one.ready):
         return NotLoaded(
             f"model {model!r} is known but no version of it serves now; 'serinus models load {model}' loads it",
             field="model",
