@@ -8,8 +8,8 @@ import sqlite3
 
 import pytest
 
-from serinus.registry.database import open_database
 from serinus.registry.registry import Registry
+from serinus.registry.sql.database import open_database
 from serinus_api.v1 import admin_pb2
 from tests.registry.drafts import draft
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from serinus.registry.database import Database, open_database
-from serinus.registry.migrations import HEAD
-from serinus.registry.reads import read_head
 from serinus.registry.registry import Registry
-from serinus.registry.tables import SCHEMA_TABLE
+from serinus.registry.sql.database import Database, open_database
+from serinus.registry.sql.migrations import HEAD
+from serinus.registry.sql.reads import read_head
+from serinus.registry.sql.tables import SCHEMA_TABLE
 from tests.registry.drafts import Clock
 
 with warnings.catch_warnings():

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from serinus.registry.artifacts import Collected
 from serinus.registry.failpoints import Failpoint
+from serinus.registry.files.artifacts import Collected
 from tests.support.disks import sha256
 from tests.support.killed_writes import ADDED, ADDED_HEADER, do, prepare
 from tests.support.registrations import FOLDER, Workplace, sent, workplace

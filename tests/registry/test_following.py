@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from serinus.core.errors import StoreUnavailable
-from serinus.registry.database import open_database
 from serinus.registry.following import NOTHING_KNOWN, Follower
 from serinus.registry.records import Snapshot
 from serinus.registry.registry import Registry
 from serinus.registry.saved_snapshot import SavedSnapshot
+from serinus.registry.sql.database import open_database
 from tests.registry.databases import kind, migrated_url, postgres, url
 from tests.registry.drafts import Clock, draft
 

@@ -10,9 +10,9 @@ import pytest
 
 from serinus.core.errors import AlreadyExists, Conflict, NotFound, Refused
 from serinus.core.version import Version
-from serinus.registry.database import open_database
 from serinus.registry.records import ModelRecord
 from serinus.registry.registry import Registry
+from serinus.registry.sql.database import open_database
 from tests.registry.databases import migrated_url
 from tests.registry.drafts import Clock, draft
 from tests.registry.histories import Answer, Call, Event, Kind, problem

@@ -29,14 +29,14 @@ from serinus.core.errors import (
 )
 from serinus.core.signature import Signature, TensorSpec
 from serinus.core.version import Version
-from serinus.registry.artifacts import ArtifactStore
-from serinus.registry.bundle import BundleLimits
 from serinus.registry.failpoints import Failpoint
-from serinus.registry.local_blobs import LocalBlobs
-from serinus.registry.receiving import Pace
+from serinus.registry.files.artifacts import ArtifactStore
+from serinus.registry.files.bundle import BundleLimits
+from serinus.registry.files.local_blobs import LocalBlobs
+from serinus.registry.files.receiving import Pace
+from serinus.registry.files.remote_blobs import RemoteBlobs
 from serinus.registry.records import ChangeLevel, Draft, ModelRecord, Registered
 from serinus.registry.registration import RegistrationLimits, Registrations, Versions
-from serinus.registry.remote_blobs import RemoteBlobs
 from tests.support.disks import FullDisk, LossyDisk, sha256
 from tests.support.records import PAIR
 from tests.support.registrations import FOLDER, MODEL, WEIGHTS, Header, Workplace, declared, sent, workplace

@@ -10,9 +10,9 @@ import os
 import signal
 import sys
 
-from serinus.registry.database import open_database
 from serinus.registry.failpoints import Failpoint
 from serinus.registry.registry import Registry
+from serinus.registry.sql.database import open_database
 from tests.registry.drafts import draft
 
 

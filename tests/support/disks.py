@@ -6,7 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from serinus.registry.disk import Disk
+from serinus.registry.files.disk import Disk
 
 
 def sha256(content: bytes) -> str:

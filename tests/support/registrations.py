@@ -10,15 +10,15 @@ from pathlib import Path
 from serinus.config.version_facts import VersionFacts
 from serinus.core.artifact import ArtifactFile
 from serinus.core.signature import Signature
-from serinus.registry.artifacts import ArtifactStore
-from serinus.registry.database import open_database
-from serinus.registry.disk import Disk
 from serinus.registry.failpoints import Failpoint, pass_by
-from serinus.registry.local_blobs import LocalBlobs
+from serinus.registry.files.artifacts import ArtifactStore
+from serinus.registry.files.disk import Disk
+from serinus.registry.files.local_blobs import LocalBlobs
+from serinus.registry.files.staging import StagingArea
 from serinus.registry.records import Examination
 from serinus.registry.registration import RegistrationLimits, Registrations
 from serinus.registry.registry import Registry
-from serinus.registry.staging import StagingArea
+from serinus.registry.sql.database import open_database
 from tests.support.disks import files_below, sha256
 from tests.support.records import NOON, PAIR
 

@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from typing import Any
 
 from serinus.core.errors import InvalidInput, NotFound, ServerError
-from serinus.registry.audit import EMPTY, Head, Verification, next_entry
 from serinus.registry.records import AuditEntry, ModelRecord, Page, Registered, Snapshot, VersionRecord
+from serinus.registry.sql.audit import EMPTY, Head, Verification, next_entry
 from serinus.transport.quantize_values import QuantizeOrder, QuantizeStep
 from serinus.transport.registry_ports import UploadHeader
 from tests.support.records import NOON, model_record, version_record

@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from serinus.config.version_facts import VersionFacts
 from serinus.core.artifact import ArtifactFile, Manifest
 from serinus.core.errors import StoreUnavailable
-from serinus.registry.card import render_card
+from serinus.registry.cards.card import render_card
 from serinus.registry.records import MetricBound, VersionFilter, VersionState
 from serinus_api.v1 import predict_pb2
 from serinus_api.v1 import registry_pb2 as pb

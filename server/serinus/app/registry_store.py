@@ -11,16 +11,16 @@ from serinus.app.examining import Examiner, intake_limits
 from serinus.config.sections import RegistrySettings
 from serinus.config.settings import Settings
 from serinus.core.errors import ServerError
-from serinus.registry.artifacts import ArtifactStore
-from serinus.registry.bundle import BundleLimits
-from serinus.registry.database import open_database
+from serinus.registry.files.artifacts import ArtifactStore
+from serinus.registry.files.bundle import BundleLimits
+from serinus.registry.files.receiving import Pace
+from serinus.registry.files.remote_blobs import open_blobs
+from serinus.registry.files.staging import StagingArea
 from serinus.registry.following import NOTHING_KNOWN, Follower
-from serinus.registry.receiving import Pace
 from serinus.registry.registration import RegistrationLimits, Registrations
 from serinus.registry.registry import Registry
-from serinus.registry.remote_blobs import open_blobs
 from serinus.registry.saved_snapshot import SavedSnapshot
-from serinus.registry.staging import StagingArea
+from serinus.registry.sql.database import open_database
 from serinus.runtime.intake import Intake
 from serinus.telemetry.logs import get_logger
 

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, Protocol
 
 from serinus.core.errors import ServerError, StoreUnavailable
-from serinus.registry.database import Database
-from serinus.registry.pulse import pulse_of
 from serinus.registry.records import Snapshot
 from serinus.registry.saved_snapshot import SavedSnapshot
+from serinus.registry.sql.database import Database
+from serinus.registry.sql.pulse import pulse_of
 from serinus.telemetry.logs import get_logger
 
 NOTHING_KNOWN: Final = Snapshot(0, {})

@@ -10,10 +10,10 @@ from serinus.core.artifact import ArtifactFile, Manifest
 from serinus.core.errors import AlreadyExists, InvalidInput
 from serinus.core.selector import check_alias
 from serinus.core.version import Version, check_model_name
-from serinus.registry.bundle import BundleLimits, check_bundle
-from serinus.registry.compatibility import check_version, refuse_too_small
+from serinus.registry.files.bundle import BundleLimits, check_bundle
 from serinus.registry.records import Draft, Examination, ModelRecord, Registered, VersionRecord
-from serinus.registry.writing import check_actor
+from serinus.registry.sql.writing import check_actor
+from serinus.registry.versioning.compatibility import check_version, refuse_too_small
 
 
 class Upload(Protocol):

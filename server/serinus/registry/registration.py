@@ -17,16 +17,16 @@ from serinus.core.artifact import Manifest
 from serinus.core.errors import Conflict, DeadlinePassed, NotFound, Refused
 from serinus.core.selector import check_alias
 from serinus.core.version import Version, check_model_name
-from serinus.registry.artifacts import ArtifactStore
-from serinus.registry.bundle import BundleLimits, check_bundle
-from serinus.registry.disk import in_thread
 from serinus.registry.failpoints import Failpoint, pass_by
-from serinus.registry.formats import check_format
+from serinus.registry.files.artifacts import ArtifactStore
+from serinus.registry.files.bundle import BundleLimits, check_bundle
+from serinus.registry.files.disk import in_thread
+from serinus.registry.files.formats import check_format
+from serinus.registry.files.receiving import Pace, PacedChunks, files_of, receive, take_folder
+from serinus.registry.files.staging import Staging, StagingArea
 from serinus.registry.planning import Plan, Upload, draft, plan_upload, registered
-from serinus.registry.receiving import Pace, PacedChunks, files_of, receive, take_folder
 from serinus.registry.records import Draft, Examination, ModelRecord, Registered
-from serinus.registry.staging import Staging, StagingArea
-from serinus.registry.writing import check_actor, check_revision
+from serinus.registry.sql.writing import check_actor, check_revision
 
 _ATTEMPTS = 20  # each that fails is one of another version that succeeded
 

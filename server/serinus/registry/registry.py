@@ -9,12 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from serinus.core.errors import InvalidInput
 from serinus.core.selector import check_alias
 from serinus.core.version import Version, check_model_name
-from serinus.registry import changes, reads, registering
-from serinus.registry.absent import no_model
-from serinus.registry.audit import EMPTY, Verification, verify_on
-from serinus.registry.database import Database
 from serinus.registry.failpoints import Failpoint, pass_by
-from serinus.registry.listing import number_before, token_behind, wanted_by
 from serinus.registry.records import (
     AuditEntry,
     Draft,
@@ -27,8 +22,13 @@ from serinus.registry.records import (
     VersionRecord,
     VersionState,
 )
-from serinus.registry.usage import read_used_hashes
-from serinus.registry.writing import Writing, check_actor, selected
+from serinus.registry.sql import changes, reads, registering
+from serinus.registry.sql.absent import no_model
+from serinus.registry.sql.audit import EMPTY, Verification, verify_on
+from serinus.registry.sql.database import Database
+from serinus.registry.sql.listing import number_before, token_behind, wanted_by
+from serinus.registry.sql.usage import read_used_hashes
+from serinus.registry.sql.writing import Writing, check_actor, selected
 
 T = TypeVar("T")
 

@@ -14,10 +14,10 @@ from serinus.config.errors import ConfigError
 from serinus.config.version_facts import dump_version_facts
 from serinus.core.errors import ServerError
 from serinus.core.version import ModelVersion, Version
-from serinus.registry.audit import canonical_json
-from serinus.registry.documents import examination_document, examination_of, manifest_document, manifest_of
 from serinus.registry.records import ChangeLevel, ModelRecord, Placement, Snapshot, VersionRecord, VersionState
-from serinus.registry.rows import facts_of
+from serinus.registry.sql.audit import canonical_json
+from serinus.registry.sql.documents import examination_document, examination_of, manifest_document, manifest_of
+from serinus.registry.sql.rows import facts_of
 from serinus.telemetry.logs import get_logger
 
 _FORMAT: Final = 1

@@ -6,7 +6,7 @@ from serinus.core.artifact import ArtifactFile
 from serinus.core.errors import DataLost, InvalidInput, NotFound
 from serinus.core.version import ModelVersion
 from serinus.registry.records import VersionRecord
-from serinus.registry.writing import selected
+from serinus.registry.sql.writing import selected
 from serinus.transport.iterators import closing
 from serinus.transport.registry_messages import artifact_file
 from serinus.transport.registry_ports import Artifacts, Reads

@@ -8,8 +8,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from serinus.config.version_facts import dump_version_facts
 from serinus.core.artifact import ArtifactFile
 from serinus.core.version import ModelVersion
-from serinus.registry.audit import canonical_json
 from serinus.registry.records import AuditEntry, ChangeLevel, ModelRecord, Placement, VersionRecord, VersionState
+from serinus.registry.sql.audit import canonical_json
 from serinus.transport.predict_codec import tensor_info
 from serinus_api.v1 import admin_pb2
 from serinus_api.v1 import registry_pb2 as pb

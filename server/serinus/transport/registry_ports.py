@@ -9,8 +9,8 @@ from typing import Protocol
 
 from serinus.core.artifact import ArtifactFile
 from serinus.core.version import Version
-from serinus.registry.audit import Verification
 from serinus.registry.records import AuditEntry, ModelRecord, Page, Registered, Snapshot, VersionFilter, VersionRecord
+from serinus.registry.sql.audit import Verification
 from serinus.transport.quantize_values import QuantizeOrder, QuantizeStep
 
 

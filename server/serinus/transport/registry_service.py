@@ -9,9 +9,9 @@ from google.protobuf.message import Message
 
 from serinus.core.artifact import check_sha256
 from serinus.core.version import check_model_name
-from serinus.registry.card import render_card
+from serinus.registry.cards.card import render_card
 from serinus.registry.records import ModelRecord, Page
-from serinus.registry.writing import selected
+from serinus.registry.sql.writing import selected
 from serinus.transport.callers import actor_of
 from serinus.transport.calls import Calls
 from serinus.transport.guard import Context, welcome

@@ -34,8 +34,8 @@ async def verify_database(url: str, expect_head: str) -> Verdict:
         CommandFailed: it cannot be read.
     """
     # Here and not above: the database's package takes half a second that the other commands would wait for.
-    from serinus.registry.database import open_database  # noqa: PLC0415 - see the line above
     from serinus.registry.registry import Registry  # noqa: PLC0415 - the same
+    from serinus.registry.sql.database import open_database  # noqa: PLC0415 - see the line above
 
     # A registry that is opened where none is would be made.
     if url.startswith(_SQLITE) and not await asyncio.to_thread(Path(url.removeprefix(_SQLITE)).is_file):

@@ -1,0 +1,1 @@
+"""Model cards, and the markdown that they are made of."""

@@ -1,0 +1,1 @@
+"""The files of versions: on their way in, and kept by their hash."""

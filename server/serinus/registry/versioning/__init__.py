@@ -1,0 +1,1 @@
+"""What a new signature means for callers, and which version may have it."""
