@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from serinus.core.artifact import ArtifactFile, Manifest
-from serinus.core.errors import DataLost, InvalidInput, Overloaded, StoreFull
+from serinus.core.errors import DataLost, InvalidInput, Overloaded, StoreFull, StoreUnavailable
 from serinus.registry.files.disk import CHUNK_BYTES
 from serinus.registry.files.staging import Staging, StagingArea
 from tests.support.disks import files_below, sha256
@@ -183,3 +183,16 @@ async def test_folders_of_dead_processes_are_removed_and_those_of_living_ones_ar
         for process in processes:
             process.kill()
             process.communicate()
+
+
+async def test_a_disk_that_takes_nothing_is_no_reason_not_to_serve(tmp_path: Path) -> None:
+    """Uploads are refused until it does; nobody has to start the server again."""
+    (tmp_path / "state").write_bytes(b"a file where the folder should be")
+    async with StagingArea(tmp_path / "state" / "staging") as area:
+        with pytest.raises(StoreUnavailable):
+            async with area.stage(MANIFEST):
+                pass
+        (tmp_path / "state").unlink()
+        async with area.stage(MANIFEST) as staging:
+            await fill(staging)
+    assert files_below(tmp_path) == {}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from serinus.core.artifact import ArtifactFile, Manifest
-from serinus.core.errors import DataLost, InvalidInput, Overloaded, StoreFull
+from serinus.core.errors import DataLost, InvalidInput, Overloaded, StoreFull, StoreUnavailable
 from serinus.registry.files.disk import CHUNK_BYTES, PRIVATE_FOLDER, disk_errors, in_thread
 from serinus.telemetry.logs import get_logger
 
@@ -141,11 +141,16 @@ class StagingArea:
         self._lock = -1
 
     async def __aenter__(self) -> Self:
-        await in_thread(self._enter)
+        try:
+            await in_thread(self._enter)
+        except (StoreFull, StoreUnavailable) as error:
+            # A server whose disk takes nothing serves all the same; the first upload tries again.
+            _log.warning("no upload can be taken for now", trouble=error.message)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await in_thread(self._leave)
+        if self._lock >= 0:
+            await in_thread(self._leave)
 
     @contextlib.asynccontextmanager
     async def stage(self, manifest: Manifest) -> AsyncIterator[Staging]:
@@ -154,6 +159,7 @@ class StagingArea:
         Raises:
             Overloaded: too many uploads are under way.
             StoreFull: they would not fit on the disk.
+            StoreUnavailable: the disk takes nothing.
         """
         if self._open >= self._at_once:
             raise Overloaded(
@@ -164,6 +170,8 @@ class StagingArea:
         self._open += 1
         folder = self._own / secrets.token_hex(16)
         try:
+            if self._lock < 0:
+                await in_thread(self._enter)
             await in_thread(self._make, folder, manifest.size_bytes)
             yield Staging(folder, manifest)
         finally:
