@@ -15,6 +15,21 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 _CHUNK_BYTES = 1 << 16
+_LONGEST_SENTENCE = 512
+_LOGGED_CHARACTERS = 2000
+# What libraries need to be found; everything else of the environment may hold secrets.
+_INHERITED = ("PYTHONPATH", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_HOME", "NVIDIA_VISIBLE_DEVICES")
+_FIXED = {"LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def bare_environment(inherited: Mapping[str, str]) -> dict[str, str]:
+    """What a child process needs of `inherited` to find its libraries, and what keeps it to one thread."""
+    return {name: inherited[name] for name in _INHERITED if name in inherited} | _FIXED
+
+
+def as_sentence(message: str) -> str:
+    """What a child process says, fit to be shown: one that a model has taken over could write anything."""
+    return "".join(character if character.isprintable() else "?" for character in message)[:_LONGEST_SENTENCE]
 
 
 class End(enum.Enum):
@@ -41,6 +56,16 @@ class Ended:
     code: int
     output: bytes
     errors: bytes
+
+    @property
+    def last_words(self) -> str:
+        """The end of its standard error, for the log."""
+        return self.errors.decode(errors="replace")[-_LOGGED_CHARACTERS:]
+
+    @property
+    def is_out_of_memory(self) -> bool:
+        """Whether its last words are about memory."""
+        return "bad_alloc" in self.last_words or "MemoryError" in self.last_words
 
 
 class ChildProcess:

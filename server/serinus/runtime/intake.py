@@ -13,18 +13,13 @@ from pydantic import ValidationError
 
 from serinus.config.models import ModelOptions, Tolerance
 from serinus.core.errors import ModelRejected
-from serinus.runtime.child_process import ChildProcess, End, Ended
+from serinus.runtime.child_process import ChildProcess, End, Ended, as_sentence, bare_environment
 from serinus.runtime.intake_report import ANSWER, REQUEST, IntakeReport, IntakeRequest, Refusal, too_much_memory
 from serinus.telemetry.logs import get_logger
 
 log = get_logger("serinus.intake")
 
 _MEMORY_BYTES, _MEMORY_PER_BYTE = 4 << 30, 4  # a large run's tensors; weights read, parsed, and laid out anew
-_LONGEST_MESSAGE = 512
-_LOGGED_CHARACTERS = 2000
-# What libraries need to be found; everything else of the environment may hold secrets.
-_INHERITED = ("PYTHONPATH", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_HOME", "NVIDIA_VISIBLE_DEVICES")
-_FIXED = {"LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,7 +59,7 @@ class Intake:
         self._providers = tuple(providers)
         self._command = tuple(command)
         inherited = os.environ if environment is None else environment
-        self._environment = {name: inherited[name] for name in _INHERITED if name in inherited} | _FIXED
+        self._environment = bare_environment(inherited)
         self._turns = asyncio.Semaphore(limits.parallel)
 
     async def examine(
@@ -137,9 +132,8 @@ def _answer(ended: Ended, timeout_s: float, memory_bytes: int) -> IntakeReport |
             return _shown(ANSWER.validate_json(ended.output))
         except ValidationError:
             pass
-    detail = ended.errors.decode(errors="replace")[-_LOGGED_CHARACTERS:]
-    log.warning("examination failed", end=ended.end.name, code=ended.code, detail=ascii(detail))
-    if "bad_alloc" in detail or "MemoryError" in detail:
+    log.warning("examination failed", end=ended.end.name, code=ended.code, detail=ascii(ended.last_words))
+    if ended.is_out_of_memory:
         return too_much_memory(memory_bytes)
     if ended.end is End.EXITED and ended.code == -signal.SIGKILL:
         return Refusal(
@@ -154,8 +148,7 @@ def _shown(answer: IntakeReport | Refusal) -> IntakeReport | Refusal:
     """The answer as callers may see it: a child that a model has taken over could write anything."""
     if isinstance(answer, IntakeReport):
         return answer
-    message = "".join(character if character.isprintable() else "?" for character in answer.message)
-    return Refusal(message[:_LONGEST_MESSAGE], answer.reason[:64], answer.field[:128])
+    return Refusal(as_sentence(answer.message), answer.reason[:64], answer.field[:128])
 
 
 def _signal_name(number: int) -> str:

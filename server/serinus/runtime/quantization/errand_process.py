@@ -9,17 +9,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from serinus.config.models import ModelOptions
-from serinus.runtime.child_process import ChildProcess, End, Ended
+from serinus.runtime.child_process import ChildProcess, End, Ended, as_sentence, bare_environment
 from serinus.runtime.quantization.errands import ANSWER, ERRAND, Answer, Build, Errand, Failure, Measure, Prepare
 from serinus.telemetry.logs import get_logger
 
 log = get_logger("serinus.quantization")
-
-_LONGEST_MESSAGE = 512
-_LOGGED_CHARACTERS = 2000
-# What libraries need to be found; everything else of the environment may hold secrets.
-_INHERITED = ("PYTHONPATH", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_HOME", "NVIDIA_VISIBLE_DEVICES")
-_FIXED = {"LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 class ErrandProcesses:
@@ -48,8 +42,7 @@ class ErrandProcesses:
         self._options = options.model_copy(update={"labels": {}, "parameters": {}})
         self._providers = providers
         self._command = command
-        inherited = {name: environment[name] for name in _INHERITED if name in environment}
-        self._environment = inherited | _FIXED | {"TMPDIR": str(self._bench)}
+        self._environment = bare_environment(environment) | {"TMPDIR": str(self._bench)}
         self._memory_bytes = memory_bytes
 
     async def ask(self, work: Prepare | Build | Measure, timeout_s: float) -> Answer:
@@ -75,9 +68,8 @@ def _answer(ended: Ended, timeout_s: float, memory_bytes: int) -> Answer:
             return _shown(ANSWER.validate_json(ended.output))
         except ValidationError:
             pass
-    detail = ended.errors.decode(errors="replace")[-_LOGGED_CHARACTERS:]
-    log.warning("quantization step failed", end=ended.end.name, code=ended.code, detail=ascii(detail))
-    if "bad_alloc" in detail or "MemoryError" in detail or ended.code == -signal.SIGKILL:
+    log.warning("quantization step failed", end=ended.end.name, code=ended.code, detail=ascii(ended.last_words))
+    if ended.is_out_of_memory or ended.code == -signal.SIGKILL:
         return Failure(f"it takes more than {memory_bytes >> 20} MiB of memory, or more than the machine has")
     if ended.code < 0:
         return Failure(f"the process that tried it crashed ({signal.Signals(-ended.code).name})")
@@ -88,5 +80,4 @@ def _shown(answer: Answer) -> Answer:
     """The answer as callers may see it."""
     if not isinstance(answer, Failure):
         return answer
-    message = "".join(character if character.isprintable() else "?" for character in answer.message)
-    return Failure(message[:_LONGEST_MESSAGE], answer.reason, answer.field)
+    return Failure(as_sentence(answer.message), answer.reason, answer.field)
