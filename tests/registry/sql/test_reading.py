@@ -190,6 +190,13 @@ async def test_the_audit_is_read_from_a_revision_on(registry: Registry):
     assert [entry.revision for entry in await registry.audit(1, model="n")] == [2, 4]
 
 
+@pytest.mark.parametrize("revision", [2**31, 2**63 - 1, 2**63, 2**64 - 1])
+async def test_nothing_is_behind_a_revision_that_no_database_reaches(registry: Registry, revision: int):
+    """Callers may send any number that fits on the wire."""
+    await registry.register(draft("1.0.0"), actor="ann")
+    assert await registry.audit(revision) == []
+
+
 async def test_a_tampered_row_of_the_audit_is_found(registry: Registry, database: Database):
     """By its revision."""
     for version in ("1.0.0", "1.0.1", "1.0.2"):

@@ -20,6 +20,7 @@ from serinus.telemetry.logs import get_logger
 
 ROWS_AT_ONCE = 200  # decoding them takes a few milliseconds, which is how long others may have to wait
 
+_HIGHEST_REVISION = (1 << 63) - 1  # that a column holds; callers may ask for what is behind a higher one
 _log = get_logger(__name__)
 _DELETED = VersionState.DELETED.value
 
@@ -65,7 +66,7 @@ async def read_audit(
     connection: AsyncConnection, after_revision: int, limit: int, model: str = ""
 ) -> Sequence[AuditEntry]:
     """The first `limit` entries behind `after_revision`; of one model, unless that is ""."""
-    wanted = tables.audit.c.revision > after_revision
+    wanted = tables.audit.c.revision > min(after_revision, _HIGHEST_REVISION)
     if model:
         wanted &= tables.audit.c.model == model
     rows = await connection.execute(
