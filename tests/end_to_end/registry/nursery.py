@@ -8,7 +8,6 @@ what `tests.support.server` runs, but that it ends its output with an empty line
 happens before a fork: no thread, no session, no channel.
 """
 
-import array
 import asyncio
 import contextlib
 import json
@@ -16,7 +15,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import uvloop
@@ -82,6 +81,7 @@ class Nursery:
 
     def __init__(self, asking: socket.socket) -> None:
         self._asking = asking
+        self._turn = asyncio.Lock()
 
     @contextlib.asynccontextmanager
     async def server(self, folder: Path, config: str) -> AsyncIterator[ForkedServer]:
@@ -91,16 +91,16 @@ class Nursery:
             folder: Its configuration and log lie there, and all that lay there stays; relative paths start there.
             config: TOML: top-level keys, then tables, without addresses.
         """
-        folder.mkdir(exist_ok=True)
         file, log = folder / "serinus.toml", folder / "log.jsonl"
         file.write_text(with_ports(config))
         (input_end, questions_end), (answers_end, output_end) = os.pipe(), os.pipe()
-        with log.open("w") as errors:
-            socket.send_fds(self._asking, [str(file).encode()], [input_end, output_end, errors.fileno()])
+        async with self._turn:
+            with log.open("w") as errors:
+                socket.send_fds(self._asking, [str(file).encode()], [input_end, output_end, errors.fileno()])
+            pid = int(await asyncio.to_thread(self._asking.recv, 64))
         os.close(input_end)
         os.close(output_end)
         questions, answers = await _writer(questions_end), await _reader(answers_end)
-        pid = int(await asyncio.get_running_loop().run_in_executor(None, self._asking.recv, 64))
         is_over = False
         try:
             line = await asyncio.wait_for(answers.readline(), _START_S)
@@ -146,7 +146,7 @@ async def _writer(descriptor: int) -> asyncio.StreamWriter:
     return asyncio.StreamWriter(transport, protocol, None, loop)
 
 
-def _run(config: Path, files: array.array | list[int]) -> int:
+def _run(config: Path, files: Sequence[int]) -> int:
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)

@@ -1,4 +1,4 @@
-"""A server with a registry, as its tests talk to it: models that tell their version, neighbours, and what must stand."""
+"""A server with a registry, as its tests talk to it: models that tell their version, and what must stand."""
 
 import asyncio
 import contextlib
@@ -15,6 +15,7 @@ from typing import Any
 import grpc
 import grpc.aio
 import numpy as np
+import pytest
 from onnx import helper
 
 from open_inference import grpc_service_pb2 as oip
@@ -64,14 +65,13 @@ async def eventually(check: Callable[[], Awaitable[bool]], within_s: float = _PA
 
 async def refusal(call: Awaitable[object], kind: type[SerinusError], reason: str, *words: str) -> SerinusError:
     """The error of a call that must be refused: of a class, with a reason, words in its sentence, and no leak."""
-    try:
+    with pytest.raises(SerinusError) as refused:
         await call
-    except SerinusError as error:
-        assert_no_leak(Answer(error.code, str(error)))
-        assert (type(error), error.reason) == (kind, reason), error
-        assert all(word in error.message for word in words), error.message
-        return error
-    raise AssertionError(f"expected {reason}, and nothing was refused")
+    error = refused.value
+    assert_no_leak(Answer(error.code, str(error)))
+    assert (type(error), error.reason) == (kind, reason), error
+    assert all(word in error.message for word in words), error.message
+    return error
 
 
 @dataclasses.dataclass
@@ -97,9 +97,9 @@ class Place:
         return await self.client.registry.register(model, self.file(content), version, **options)
 
     def file(self, content: bytes, name: str = "model.onnx") -> Path:
-        """A file of the client's."""
-        file = self.folder / "client" / name
-        file.parent.mkdir(exist_ok=True)
+        """A file of the client's, which no later one overwrites."""
+        file = self.folder / "client" / hashlib.sha256(content).hexdigest() / name
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
         return file
 
@@ -178,7 +178,13 @@ def integrity(database: Path) -> str:
 
 @contextlib.asynccontextmanager
 async def place(
-    nursery: Nursery, folder: Path, keys: str = "", tables: str = "", *, state: str = "state", database: Path | None = None
+    nursery: Nursery,
+    folder: Path,
+    keys: str = "",
+    tables: str = "",
+    *,
+    state: str = "state",
+    database: Path | None = None,
 ) -> AsyncIterator[Place]:
     """A server in `folder`, with a neighbour; it must end well, unless it was killed.
 
@@ -190,8 +196,7 @@ async def place(
         state: The state folder.
         database: SQLite's file, if it is not the one in the state folder; or the state folder's.
     """
-    folder.mkdir(exist_ok=True)
-    (folder / "neighbour.onnx").write_bytes(times(7))
+    _furnish(folder)
     config = f'state = "{state}"\n{keys}\n{_NEIGHBOUR}{tables}'
     async with (
         nursery.server(folder, config) as server,
@@ -199,6 +204,11 @@ async def place(
         grpc.aio.insecure_channel(server.address) as channel,
     ):
         yield Place(folder, server, client, channel, database)
+
+
+def _furnish(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "neighbour.onnx").write_bytes(times(7))
 
 
 @contextlib.asynccontextmanager

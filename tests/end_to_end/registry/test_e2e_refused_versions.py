@@ -27,7 +27,7 @@ max_uploads = 64
 stall_s = 2
 [intake]
 memory_mib = 1024
-timeout_s = 8
+timeout_s = 6
 """
 REFUSED, WRONG = grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.INVALID_ARGUMENT
 MAIN = "model.onnx"
@@ -50,7 +50,7 @@ LOADED: dict[str, tuple[dict[str, bytes], str, str]] = {
     "outside": (one_file(hostile.with_weights("../../../etc/passwd")), "EXTERNAL_DATA_FORBIDDEN", "leaves the model's"),
     "in-memory": (one_file(hostile.with_weights("*/_ORT_MEM_ADDR_/*")), "EXTERNAL_DATA_FORBIDDEN", "into memory"),
     "memory-bomb": (one_file(hostile.memory_bomb()), "TOO_MUCH_MEMORY", "memory"),
-    "hang": (one_file(hostile.hang()), "TOO_SLOW", "takes more than 8 s"),
+    "hang": (one_file(hostile.hang()), "TOO_SLOW", "takes more than 6 s"),
 }
 
 # What is refused before a child process is started.
@@ -149,15 +149,19 @@ async def test_a_version_whose_loading_crashes_is_refused(one: Place, world: Wor
 
 
 async def _kill_child(parent: int, number: signal.Signals) -> bool:
-    children = [
+    children = _children(parent)
+    for child in children:
+        os.kill(child, number)
+    return bool(children)
+
+
+def _children(parent: int) -> list[int]:
+    return [
         int(child)
         for task in Path(f"/proc/{parent}/task").iterdir()
         for child in (task / "children").read_text().split()
         if b"intake_child" in Path(f"/proc/{child}/cmdline").read_bytes()
     ]
-    for child in children:
-        os.kill(child, number)
-    return bool(children)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +233,7 @@ async def test_a_version_that_is_too_small_for_its_change_is_refused(one: Place)
         larger = await one.register("grown", "2.0.0", models.two_inputs())
     assert (forced.version.forced, larger.version.forced) == (True, False)
     entries = [entry async for entry in one.client.admin.list_audit(model="grown")]
-    assert [("is_forced\":true" in entry.after_json) for entry in entries] == [False, True, False]
+    assert [('is_forced":true' in entry.after_json) for entry in entries] == [False, True, False]
     assert [each.version async for each in registry.versions("grown")] == ["2.0.0", "1.0.1", "1.0.0"]
 
 

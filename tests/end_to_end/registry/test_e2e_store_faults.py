@@ -1,5 +1,6 @@
 """Rows 67, 73, 74 and 76: the disk and the database do what they should not, and predictions go on."""
 
+import asyncio
 import contextlib
 import os
 import sqlite3
@@ -11,7 +12,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from serinus_client import Overloaded, Refused, SerinusError, Unavailable
+from serinus.registry.sql.tables import SCHEMA_TABLE
+from serinus_client import DataLost, NotLoaded, Overloaded, Refused, SerinusError, Unavailable
 from tests.end_to_end.registry.nursery import Nursery
 from tests.end_to_end.registry.places import Place, eventually, place, refusal, sqlite_place, times
 from tests.support.disks import sha256
@@ -46,27 +48,15 @@ async def test_a_file_that_changed_on_the_disk_is_never_served(forks: Nursery, h
             assert await one.factor("kept") == 3
             ((state, reason),) = (await one.index("lost")).values()
             assert state == "UNAVAILABLE"
-            assert sha256(times(2))[:12] in reason or "sha256" in reason or "hash" in reason, reason
-            error = await refusal(one.client.admin.load_model("lost"), _data_lost(), "HASH_MISMATCH")
+            assert "sha256" in reason
+            error = await refusal(one.client.admin.load_model("lost"), DataLost, "HASH_MISMATCH")
             assert error.code is grpc.StatusCode.DATA_LOSS
-            await refusal(one.factor("lost"), _not_loaded(), "NOT_LOADED", "no version of it serves")
+            await refusal(one.factor("lost"), NotLoaded, "NOT_LOADED", "no version of it serves")
             again = await one.register("lost", "1.0.0", times(2))
             assert not again.created
             await one.client.admin.load_model("lost")
             assert await one.factor("lost") == 2
         assert any("lost" in str(event) for event in one.server.events() if event["level"] == "warning")
-
-
-def _data_lost() -> type[SerinusError]:
-    from serinus_client import DataLost
-
-    return DataLost
-
-
-def _not_loaded() -> type[SerinusError]:
-    from serinus_client import NotLoaded
-
-    return NotLoaded
 
 
 @contextlib.contextmanager
@@ -163,22 +153,32 @@ def _fill(ballast: Path, left_bytes: int) -> None:
         file.write(b"\0" * max(0, free.f_bavail * free.f_frsize - left_bytes))
 
 
-async def test_a_database_of_a_newer_program_is_not_written(forks: Nursery, home: Path):
+async def test_a_database_that_is_newer_or_damaged_is_not_written(forks: Nursery, home: Path):
     """Row 76: the server starts with what it saw last, and serves; it writes nothing that it does not understand."""
-    async with sqlite_place(forks, home / "one") as one:
+    # At once, because each waits a while for its database when it starts.
+    await asyncio.gather(_newer(forks, home / "newer"), _damaged(forks, home / "damaged"))
+
+
+async def _left(forks: Nursery, folder: Path) -> Path:
+    """The database of a server that was stopped."""
+    async with sqlite_place(forks, folder) as one:
         await one.register("m", "1.0.0", times(2))
         await eventually(lambda: one.serves("m", 2))
-    database = home / "one" / "state" / "registry.db"
+    return folder / "state" / "registry.db"
+
+
+async def _newer(forks: Nursery, folder: Path) -> None:
+    database = await _left(forks, folder)
     with contextlib.closing(sqlite3.connect(database)) as connection:
-        (before,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        connection.execute("UPDATE alembic_version SET version_num = 'r9999'")
+        (before,) = connection.execute(f"SELECT version_num FROM {SCHEMA_TABLE}").fetchone()
+        connection.execute(f"UPDATE {SCHEMA_TABLE} SET version_num = 'r9999'")
         connection.commit()
-    async with place(forks, home / "one") as one, one.undisturbed():
+    async with place(forks, folder) as one, one.undisturbed():
         assert await one.factor("m") == 2
         assert (await one.readyz())["registry"] == "behind"
         await refusal(one.client.registry.set_tags("m", "", {"a": "b"}), Refused, "SCHEMA_NEWER", "newer")
         with contextlib.closing(sqlite3.connect(database)) as connection:
-            connection.execute("UPDATE alembic_version SET version_num = ?", (before,))
+            connection.execute(f"UPDATE {SCHEMA_TABLE} SET version_num = ?", (before,))
             connection.commit()
         await eventually(lambda: _is_followed(one))
         await one.client.registry.set_tags("m", "", {"a": "b"})
@@ -188,17 +188,13 @@ async def _is_followed(one: Place) -> bool:
     return (await one.readyz())["registry"] == "followed"
 
 
-async def test_a_damaged_database_is_not_written(forks: Nursery, home: Path):
-    """Row 76: what serves goes on, and after a restart what was seen last is served."""
-    async with sqlite_place(forks, home / "one") as one:
-        await one.register("m", "1.0.0", times(2))
-        await eventually(lambda: one.serves("m", 2))
-    database = home / "one" / "state" / "registry.db"
-    content = bytearray(database.read_bytes())
+async def _damaged(forks: Nursery, folder: Path) -> None:
+    database = await _left(forks, folder)
+    content = bytearray(await asyncio.to_thread(database.read_bytes))
     for page in range(4096, len(content), 4096):
         content[page : page + 64] = b"\xa5" * 64
-    database.write_bytes(content)
-    async with place(forks, home / "one") as one, one.undisturbed():
+    await asyncio.to_thread(database.write_bytes, content)
+    async with place(forks, folder) as one, one.undisturbed():
         assert await one.factor("m") == 2
-        await refusal(one.client.registry.set_tags("m", "", {"a": "b"}), _data_lost(), "DATABASE_DAMAGED", "damaged")
+        await refusal(one.client.registry.set_tags("m", "", {"a": "b"}), DataLost, "DATABASE_DAMAGED", "damaged")
         assert (await one.readyz())["registry"] == "behind"
