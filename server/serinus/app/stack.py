@@ -4,6 +4,7 @@ import asyncio
 from time import monotonic
 
 from serinus.config.models import ModelOptions
+from serinus.runtime.freed_memory import give_back
 from serinus.runtime.model import OnnxModel
 from serinus.serving.admission import Admission, ByteBudget
 from serinus.serving.batch_policy import BatchPolicy
@@ -98,6 +99,7 @@ class ServedVersion:
             self._life.cancel()
             await asyncio.wait((self._life,))
         self._model.close()
+        await asyncio.to_thread(give_back)
 
     def __repr__(self) -> str:
         return f"<ServedVersion {self.identity} {self._leases!r} {self._batcher!r}>"
