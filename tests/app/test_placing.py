@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
@@ -25,12 +25,14 @@ class FakeRegistry:
     Attributes:
         record: The model.
         placed: What was written, in order: version or "*", placement, actor.
+        noted: What was done to other models: action, model, what serves before and after, actor.
         trouble: Raised by everything, if it is set.
     """
 
     def __init__(self, record: ModelRecord) -> None:
         self.record = record
         self.placed: list[tuple[str, str, str]] = []
+        self.noted: list[tuple[str, str, object, object, str]] = []
         self.trouble: ServerError | None = None
 
     async def model(self, name: str) -> ModelRecord:
@@ -53,6 +55,13 @@ class FakeRegistry:
         )
         self.record = dataclasses.replace(record, versions=versions, revision=record.revision + 1)
         return self.record
+
+    async def note(
+        self, action: str, model: str, *, before: Mapping[str, object], after: Mapping[str, object], actor: str
+    ) -> None:
+        if self.trouble is not None:
+            raise self.trouble
+        self.noted.append((action, model, before["serving"], after["serving"], actor))
 
 
 class FakeSources:
@@ -199,6 +208,11 @@ async def test_models_that_are_not_registered_are_those_of_the_sources():
         await here.placing.unload("named", "", "ann")
         assert here.serving == ["late@1.0.0"]
         assert here.registry.placed == []
+        assert here.registry.noted == [
+            ("model.load", "named", [], ["1.0.0"], "ann"),
+            ("model.load", "late", [], ["1.0.0"], "ann"),
+            ("model.unload", "named", ["1.0.0"], [], "ann"),
+        ]
 
 
 async def test_what_nobody_has_is_not_found():

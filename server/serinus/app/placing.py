@@ -1,6 +1,7 @@
 """Loads and unloads on somebody's word, wherever the model comes from."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import AsyncIterator, Mapping
 from typing import Protocol
 
 from serinus.app.following import Following
@@ -10,6 +11,9 @@ from serinus.core.version import ModelVersion, check_model_name
 from serinus.lifecycle.models import Models
 from serinus.registry.records import ModelRecord, Placement, VersionRecord
 from serinus.registry.wanted import FollowMode, wanted
+from serinus.telemetry.logs import get_logger
+
+log = get_logger("serinus.placing")
 
 OIP_ACTOR = "inference.GRPCInferenceService"
 """Who the audit says it was when a client of the Open Inference Protocol loads or unloads."""
@@ -36,6 +40,12 @@ class Registry(Protocol):
 
     async def place(self, model: str, selector: str | None, placement: Placement, *, actor: str) -> ModelRecord:
         """Decide about serving the version that `selector` means; None stands for all versions."""
+        ...
+
+    async def note(
+        self, action: str, model: str, *, before: Mapping[str, object], after: Mapping[str, object], actor: str
+    ) -> None:
+        """Write down what was done to a model that is not registered."""
         ...
 
 
@@ -66,7 +76,8 @@ class Placing:
                 f"model {model!r} is registered: expected no 'config' and no files for it", reason="WRONG_PARAMETER"
             )
         else:
-            await self._sources.load(model, config_json, files)
+            async with self._noted("model.load", model, OIP_ACTOR):
+                await self._sources.load(model, config_json, files)
 
     async def unload_all(self, model: str) -> None:
         """Stop serving a model."""
@@ -84,7 +95,8 @@ class Placing:
         """
         if not await self._is_registered(model):
             _refuse_selector(model, selector)
-            await self._sources.load(model, None, {})
+            async with self._noted("model.load", model, actor):
+                await self._sources.load(model, None, {})
             return
         if selector:
             record = await self._registry.place(model, selector, Placement.LOADED, actor=actor)
@@ -97,11 +109,26 @@ class Placing:
         """Stop serving a version, or all of a model for ""; returns when the calls inside are answered."""
         if not await self._is_registered(model):
             _refuse_selector(model, selector)
-            await self._models.unload(model)
+            async with self._noted("model.unload", model, actor):
+                await self._models.unload(model)
             return
         record = await self._registry.place(model, selector or None, Placement.UNLOADED, actor=actor)
         self._following.apply_model(record)
         await self._models.closed(model)
+
+    @contextlib.asynccontextmanager
+    async def _noted(self, action: str, model: str, actor: str) -> AsyncIterator[None]:
+        """Write down what the block does to a model that is not registered; it is done even if nobody can write."""
+        before = self._serving_versions(model)
+        yield
+        after = self._serving_versions(model)
+        try:
+            await self._registry.note(action, model, before={"serving": before}, after={"serving": after}, actor=actor)
+        except ServerError as error:
+            log.warning("not in the audit", action=action, model=model, actor=actor, trouble=error.message)
+
+    def _serving_versions(self, model: str) -> list[str]:
+        return [servable.identity.version_text for servable in self._models.serving(model)]
 
     async def _is_registered(self, model: str) -> bool:
         check_model_name(model)

@@ -194,6 +194,12 @@ class Registry:
             lambda writing, record: changes.place(writing, record, selector, placement),
         )
 
+    async def note(
+        self, action: str, model: str, *, before: Mapping[str, object], after: Mapping[str, object], actor: str
+    ) -> None:
+        """Write down in the audit what was done to a model that is not registered."""
+        await self._write(actor, lambda writing: writing.end(action, model, "", before=before, after=after))
+
     async def model(self, name: str) -> ModelRecord:
         """The model of that name; NotFound if there is none."""
         record = await self._database.read(lambda connection: reads.read_model(connection, name))

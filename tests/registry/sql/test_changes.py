@@ -227,3 +227,13 @@ async def test_the_audit_keeps_its_own_order_when_the_clock_goes_back(registry: 
     assert [entry.revision for entry in entries] == [1, 2, 3]
     assert [entry.at.year for entry in entries] == [2026, 2026, 2001]
     assert (await registry.verify_audit()).problem == ""
+
+
+async def test_what_was_done_to_other_models_is_written_down(registry: Registry):
+    """An entry of the audit like any other, and no registered model has changed."""
+    before = await registry.snapshot()
+    await registry.note("model.load", "elsewhere", before={"serving": []}, after={"serving": ["1.0.0"]}, actor="bob")
+    assert await last_entry(registry) == ("bob", "model.load", "", {"serving": []}, {"serving": ["1.0.0"]})
+    after = await registry.refreshed(before)
+    assert (after.revision, after.models) == (before.revision + 1, before.models)
+    assert (await registry.verify_audit()).problem == ""
