@@ -1,6 +1,8 @@
 """Which bundles are taken at all, by what is declared and by what the bytes are."""
 
 import io
+import struct
+import tracemalloc
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -112,9 +114,14 @@ def npy(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> bytes:
     return stream.getvalue()
 
 
-def archive(**members: bytes) -> bytes:
+def headed(header: str, length: int | None = None) -> bytes:
+    """An array of format 2.0 whose header says that it is `length` bytes long."""
+    return b"\x93NUMPY\x02\x00" + struct.pack("<I", len(header) if length is None else length) + header.encode()
+
+
+def archive(packing: int = zipfile.ZIP_DEFLATED, **members: bytes) -> bytes:
     stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as opened:
+    with zipfile.ZipFile(stream, "w", packing) as opened:
         for name, content in members.items():
             opened.writestr(name, content)
     return stream.getvalue()
@@ -134,11 +141,26 @@ FLOATS = npy(np.arange(3.0))
         archive(**{"x.npy": FLOATS, "data.pkl": b"\x80\x02."}),
         archive(**{"archive/data.pkl": b"\x80\x02."}),
         archive(**{"x.npy": FLOATS})[:-30],
+        archive(zipfile.ZIP_LZMA, **{"x.npy": FLOATS}),
+        headed("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }" + " " * 20_000),
         b"\x7fELF\x02\x01\x01",
         b"\xcf\xfa\xed\xfe\x07",
         b"MZ" + bytes(0x3A) + (0x80).to_bytes(4, "little") + bytes(0x40) + b"PE\0\0",
     ],
-    ids=["pickle 4", "pickle 2", "npy", "npz", "npz and pickle", "torch", "cut zip", "elf", "mach-o", "pe"],
+    ids=[
+        "pickle 4",
+        "pickle 2",
+        "npy",
+        "npz",
+        "npz and pickle",
+        "torch",
+        "cut zip",
+        "lzma",
+        "padded",
+        "elf",
+        "mach-o",
+        "pe",
+    ],
 )
 @pytest.mark.parametrize("name", ["weights.bin", "model.onnx"])
 def test_code_is_recognised_by_its_bytes(tmp_path: Path, content: bytes, name: str) -> None:
@@ -164,6 +186,10 @@ def test_code_is_recognised_by_its_bytes(tmp_path: Path, content: bytes, name: s
         b"labels\n",
         FLOATS,
         FLOATS[:9],
+        headed("{'descr': ("),
+        headed("{[1]: 2}"),
+        headed("(" * 5000),
+        archive(**{"x.npy": headed("'''''")}),
         archive(),
         archive(**{"x.npy": FLOATS, "y.npy": npy(np.array(["text"]))}),
     ],
@@ -181,3 +207,26 @@ def test_an_archive_that_claims_to_be_huge_is_not_unpacked(tmp_path: Path) -> No
     path.write_bytes(archive(**{"x.npy": FLOATS + bytes(1 << 25)}))
     assert path.stat().st_size < 1 << 18
     check_format(path, "golden.npz")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        archive(**{"x.npy": headed("", 1 << 26) + bytes(1 << 26)}),
+        archive(**{f"{number}{'x' * 2000}.npy": b"" for number in range(1100)}),
+    ],
+    ids=["header", "directory"],
+)
+def test_no_archive_chooses_how_much_of_it_is_read(tmp_path: Path, content: bytes) -> None:
+    """A few kilobytes can unpack to a header of gigabytes, and a directory can be as long as the upload."""
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelRejected) as refused:
+            check_format(path, "golden.npz")
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert refused.value.reason == "UNSAFE_FORMAT"
+    assert peak_bytes < 1 << 25

@@ -4,8 +4,11 @@ Nothing here opens such files as what they are. They are refused all the same, s
 them on. Weights are arbitrary bytes, so each sign is long enough not to turn up in them by chance.
 """
 
+import io
 import struct
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 from typing import IO
 
@@ -17,12 +20,22 @@ _HEAD_BYTES = 4096
 _PICKLE_FRAME = 0x95
 _PICKLE_STOP = b"."
 _LONGEST_HEADER = 10_000  # numpy's own bound
+_HEADER_BYTES = 12 + _LONGEST_HEADER  # the sign, the format's version and the header's length stand before it
 _MEMBERS = 10_000
+_LONGEST_DIRECTORY_BYTES = 2 << 20  # names of that many arrays; zipfile reads all of it before anything can be counted
 _PE_OFFSET = 0x3C
 _ELF = b"\x7fELF"
 _MACH = (b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
 _NUMPY = b"\x93NUMPY"
 _ZIP = b"PK\x03\x04"
+# What numpy does about headers that are no Python literals, beside what it says.
+_NO_ARRAY = (ValueError, EOFError, TypeError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError)
+# What zipfile raises (RuntimeError: encrypted), and what unpacks its members.
+_DAMAGED = (
+    zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, NotImplementedError, RuntimeError, ValueError, EOFError,
+    OSError, struct.error,
+)  # fmt: skip
+_PACKINGS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})  # others let a file choose how much is allocated
 
 
 def check_format(file: Path, path: str) -> None:
@@ -61,28 +74,62 @@ def _is_pickle(head: bytes, opened: IO[bytes]) -> bool:
 
 
 def _holds_objects(opened: IO[bytes]) -> bool:
+    """Whether an array is one of Python objects; also if its header is longer than any that is read here."""
     opened.seek(0)
+    # A copy of the first bytes: numpy would read as many as the header says that it is long.
+    start = opened.read(_HEADER_BYTES)
+    head = io.BytesIO(start)
     try:
-        major, _ = np.lib.format.read_magic(opened)
+        major, _ = np.lib.format.read_magic(head)
+        if int.from_bytes(start[8 : 10 if major == 1 else 12], "little") > _LONGEST_HEADER:
+            return True
+        # 3.0 is 2.0 in UTF-8, which only names of fields need.
         read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
-        _, _, dtype = read(opened, max_header_size=_LONGEST_HEADER)
-    except (ValueError, EOFError):
+        _, _, dtype = read(head, max_header_size=_LONGEST_HEADER)
+    except _NO_ARRAY:
         return False  # no array at all; whoever needs one will say so
     return bool(dtype.hasobject)
 
 
+class _Sparing(io.RawIOBase):
+    """An archive of which no more is read at once than an honest directory is long."""
+
+    def __init__(self, opened: IO[bytes]) -> None:
+        super().__init__()
+        self._opened = opened
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self._opened.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._opened.tell()
+
+    def read(self, size: int = -1, /) -> bytes:
+        chunk = self._opened.read(_LONGEST_DIRECTORY_BYTES + 1 if size < 0 else min(size, _LONGEST_DIRECTORY_BYTES + 1))
+        if len(chunk) > _LONGEST_DIRECTORY_BYTES:
+            raise zipfile.BadZipFile("its directory is too long")
+        return chunk
+
+
 def _check_archive(opened: IO[bytes], path: str) -> None:
     """An archive is data only where it is arrays alone, as `numpy.savez` writes them."""
-    opened.seek(0)
     try:
-        with zipfile.ZipFile(opened) as archive:
+        with zipfile.ZipFile(_Sparing(opened)) as archive:
             members = archive.infolist()
             if len(members) > _MEMBERS or not all(member.filename.endswith(".npy") for member in members):
                 raise unsafe(path, "an archive of something else than arrays")
+            if any(member.compress_type not in _PACKINGS for member in members):
+                raise unsafe(path, "an archive that is packed in an unusual way")
             for member in members:
                 # Opening reads some bytes at a time: what claims to be huge is not unpacked.
                 with archive.open(member) as array:
                     if _holds_objects(array):
                         raise unsafe(path, "an archive with an array of Python objects")
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError) as error:
+    except _DAMAGED as error:
         raise unsafe(path, "an archive that cannot be read") from error
