@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import sqlite3
 import statistics
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from serinus.config.version_facts import VersionFacts, dump_version_facts
 from serinus.core.errors import StoreUnavailable
 from serinus.registry.following import NOTHING_KNOWN, Follower
 from serinus.registry.records import Snapshot
@@ -244,6 +246,24 @@ def test_a_saved_snapshot_is_read_as_it_was(snapshot: Snapshot, tmp_path: Path):
         assert saved.read() == each
     [file] = (tmp_path / "folder").iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_facts_are_written_once(snapshot: Snapshot, tmp_path: Path):
+    """A registry of thousands of versions is saved at each write; their facts never change."""
+    written: list[VersionFacts] = []
+
+    def dump(facts: VersionFacts) -> str:
+        written.append(facts)
+        return dump_version_facts(facts)
+
+    saved = SavedSnapshot(tmp_path / "snapshot.json", dump=dump)
+    saved.write(snapshot)
+    distinct = {id(record.facts) for model in snapshot.models.values() for record in model.versions}
+    assert len(written) == len(distinct)
+    newer = dataclasses.replace(snapshot, revision=6)
+    saved.write(newer)
+    assert len(written) == len(distinct)
+    assert saved.read() == newer
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,7 @@ def dump_version_facts(facts: VersionFacts) -> str:
     return yaml.dump(said, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120) if said else ""
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # C writes four times faster
     """Writes texts of several lines as such, and nothing by reference."""
 
     def ignore_aliases(self, _data: object) -> bool:
@@ -191,7 +191,8 @@ class _Dumper(yaml.SafeDumper):
     def represent_text(self, text: str) -> yaml.ScalarNode:
         # Rarer line ends would be written as ordinary ones, if they were not written as escapes.
         style = '"' if any(end in text for end in _RARE_LINE_ENDS) else "|" if "\n" in text else None
-        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+        node: yaml.ScalarNode = self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+        return node
 
 
 _Dumper.add_representer(str, _Dumper.represent_text)

@@ -6,12 +6,12 @@ import datetime as dt
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from serinus.config.errors import ConfigError
-from serinus.config.version_facts import dump_version_facts
+from serinus.config.version_facts import VersionFacts, dump_version_facts
 from serinus.core.errors import ServerError
 from serinus.core.version import ModelVersion, Version
 from serinus.registry.records import ChangeLevel, ModelRecord, Placement, Snapshot, VersionRecord, VersionState
@@ -22,14 +22,25 @@ from serinus.telemetry.logs import get_logger
 
 _FORMAT: Final = 1
 
+FactsTexts = Mapping[int, tuple[VersionFacts, str]]
+"""Facts and their YAML, by the identity of the facts."""
+
 _log = get_logger(__name__)
 
 
 class SavedSnapshot:
-    """A file with one snapshot; its methods block for as long as the disk takes, so that they need a thread."""
+    """A file with one snapshot; its methods block for as long as the disk takes, so that they need a thread.
 
-    def __init__(self, file: Path) -> None:
+    Attributes:
+        file: Where.
+        dump: Writes the facts of a version as YAML, which takes longer than all else; asked once for each version.
+    """
+
+    def __init__(self, file: Path, *, dump: Callable[[VersionFacts], str] = dump_version_facts) -> None:
         self._file = file
+        self._dump = dump
+        # By the identity of facts, which are kept beside their text so that nothing else can have it.
+        self._facts: dict[int, tuple[VersionFacts, str]] = {}
 
     def read(self) -> Snapshot | None:
         """What was saved last, or None if there is nothing or it cannot be read, which the log says."""
@@ -52,7 +63,7 @@ class SavedSnapshot:
         Raises:
             OSError: the disk takes no more, or is gone; what was saved before is still there.
         """
-        text = _text_of(snapshot)
+        text = _text_of(snapshot, self._facts_texts(snapshot))
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Each process has a name of its own: two servers may share a folder.
         temporary = self._file.with_name(f".{self._file.name}.{os.getpid()}.tmp")
@@ -73,13 +84,18 @@ class SavedSnapshot:
         finally:
             os.close(folder)
 
+    def _facts_texts(self, snapshot: Snapshot) -> FactsTexts:
+        facts = {id(each.facts): each.facts for model in snapshot.models.values() for each in model.versions}
+        self._facts = {key: self._facts.get(key) or (each, self._dump(each)) for key, each in facts.items()}
+        return self._facts
 
-def _text_of(snapshot: Snapshot) -> bytes:
+
+def _text_of(snapshot: Snapshot, texts: FactsTexts) -> bytes:
     body = canonical_json(
         {
             "revision": snapshot.revision,
             "head": snapshot.head,
-            "models": [_model_document(model) for _, model in sorted(snapshot.models.items())],
+            "models": [_model_document(model, texts) for _, model in sorted(snapshot.models.items())],
         }
     )
     digest = hashlib.sha256(body.encode()).hexdigest()
@@ -97,10 +113,10 @@ def _snapshot_of(text: bytes) -> Snapshot:
     return Snapshot(body["revision"], {model.name: model for model in models}, body["head"])
 
 
-def _model_document(model: ModelRecord) -> Mapping[str, object]:
+def _model_document(model: ModelRecord, texts: FactsTexts) -> Mapping[str, object]:
     return {
         "name": model.name,
-        "versions": [_version_document(each) for each in model.versions],
+        "versions": [_version_document(each, texts[id(each.facts)][1]) for each in model.versions],
         "aliases": {alias: named.number for alias, named in model.aliases.items()},
         "created_at": model.created_at.isoformat(),
         "revision": model.revision,
@@ -119,12 +135,12 @@ def _model_of(document: Mapping[str, Any]) -> ModelRecord:
     )
 
 
-def _version_document(record: VersionRecord) -> Mapping[str, object]:
+def _version_document(record: VersionRecord, facts: str) -> Mapping[str, object]:
     return {
         **{field.name: getattr(record, field.name) for field in dataclasses.fields(record)},
         "identity": [record.identity.version_text, record.identity.number],
         "manifest": manifest_document(record.manifest),
-        "facts": dump_version_facts(record.facts),
+        "facts": facts,
         "examination": examination_document(record.examination),
         "tags": dict(record.tags),
         "report": dict(record.report),

@@ -4,7 +4,7 @@ import io
 import struct
 import tracemalloc
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +119,11 @@ def headed(header: str, length: int | None = None) -> bytes:
     return b"\x93NUMPY\x02\x00" + struct.pack("<I", len(header) if length is None else length) + header.encode()
 
 
-def archive(packing: int = zipfile.ZIP_DEFLATED, **members: bytes) -> bytes:
+def archive(**members: bytes) -> bytes:
+    return packed(members, zipfile.ZIP_DEFLATED)
+
+
+def packed(members: Mapping[str, bytes], packing: int) -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", packing) as opened:
         for name, content in members.items():
@@ -141,7 +145,7 @@ FLOATS = npy(np.arange(3.0))
         archive(**{"x.npy": FLOATS, "data.pkl": b"\x80\x02."}),
         archive(**{"archive/data.pkl": b"\x80\x02."}),
         archive(**{"x.npy": FLOATS})[:-30],
-        archive(zipfile.ZIP_LZMA, **{"x.npy": FLOATS}),
+        packed({"x.npy": FLOATS}, zipfile.ZIP_LZMA),
         headed("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }" + " " * 20_000),
         b"\x7fELF\x02\x01\x01",
         b"\xcf\xfa\xed\xfe\x07",
