@@ -34,10 +34,14 @@ async def test_a_url_that_cannot_be_meant_is_refused_at_once(url: str, complaint
     assert "topsecret" not in str(refused.value)
 
 
-def sqlite_error(name: str) -> DBAPIError:
+def bare_sqlite_error(name: str) -> sqlite3.OperationalError:
     error = sqlite3.OperationalError("/secret/path")
     error.sqlite_errorname = name
-    return OperationalError("SELECT secret", None, error)
+    return error
+
+
+def sqlite_error(name: str) -> DBAPIError:
+    return OperationalError("SELECT secret", None, bare_sqlite_error(name))
 
 
 def postgresql_error(error: Exception) -> DBAPIError:
@@ -57,6 +61,9 @@ def postgresql_error(error: Exception) -> DBAPIError:
         (sqlite_error("SQLITE_NOTADB"), DataLost),
         (sqlite_error("SQLITE_CONSTRAINT_UNIQUE"), None),
         (sqlite_error("SQLITE_ERROR"), None),
+        (bare_sqlite_error("SQLITE_IOERR_SHMSIZE"), StoreFull),
+        (bare_sqlite_error("SQLITE_BUSY"), StoreUnavailable),
+        (bare_sqlite_error("SQLITE_ERROR"), None),
         (postgresql_error(asyncpg.DiskFullError("x")), StoreFull),
         (postgresql_error(asyncpg.TooManyConnectionsError("x")), StoreUnavailable),
         (postgresql_error(asyncpg.ReadOnlySQLTransactionError("x")), StoreUnavailable),

@@ -108,9 +108,9 @@ def translate(error: BaseException) -> ServerError | None:
         return locked()
     if isinstance(error, (OSError, TimeoutError, EOFError)):  # connecting failed: drivers let these pass
         return unreachable()
-    if not isinstance(error, DBAPIError):
-        return None
-    meant = _MEANT.get(_kind(error))
+    # Our own look at a file comes without SQLAlchemy's wrapping.
+    kind = _kind(error) if isinstance(error, DBAPIError) else _listed(sqlite_error_name(error), "")
+    meant = _MEANT.get(kind)
     return None if meant is None else meant()
 
 
@@ -119,13 +119,19 @@ def _kind(error: DBAPIError) -> str:
     if origin is None:
         return ""
     sqlite, sqlstate = sqlite_error_name(origin), str(getattr(origin, "sqlstate", None) or "")
+    if kind := _listed(sqlite, sqlstate):
+        return kind
+    # A connection that breaks under a statement has no code of its own.
+    has_broken = error.connection_invalidated or isinstance(error, InterfaceError) or not (sqlite or sqlstate)
+    return "unreachable" if has_broken else ""
+
+
+def _listed(sqlite: str, sqlstate: str) -> str:
     for code, table in ((sqlite, _SQLITE), (sqlstate, _POSTGRESQL)):
         for beginning, kind in table:
             if code.startswith(beginning):
                 return kind
-    # A connection that breaks under a statement has no code of its own.
-    has_broken = error.connection_invalidated or isinstance(error, InterfaceError) or not (sqlite or sqlstate)
-    return "unreachable" if has_broken else ""
+    return ""
 
 
 @contextlib.contextmanager
