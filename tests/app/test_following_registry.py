@@ -76,6 +76,28 @@ def test_a_registry_that_went_back_is_believed():
     assert [name for name in ("a", "b") if name in subject] == ["a"]
 
 
+def test_a_registry_that_lost_writes_and_went_on_is_believed():
+    """Its revision is higher than the one that was known; what it holds is older, other, or gone all the same."""
+    subject, plans = following()
+    subject.apply(snapshot(9, model("a", 8), model("b", 9), model("c", 2)))
+    plans.taken()
+    older, other, same = model("a", 5), model("d", 12), model("c", 2)
+    subject.apply(snapshot(12, older, same, other))
+    assert plans.taken() == [plan_of(older, FOLLOW), plan_of(other, FOLLOW), ModelPlan("b")]
+
+
+def test_an_operators_write_that_comes_late_undoes_nothing():
+    """Between the write and its answer, the snapshot of a later write may have been applied."""
+    subject, plans = following()
+    newer = model("a", 7)
+    subject.apply(snapshot(7, newer))
+    plans.taken()
+    subject.apply_model(model("a", 6))
+    assert plans.taken() == []
+    subject.apply_model(newer)
+    assert plans.taken() == [plan_of(newer, FOLLOW)]
+
+
 def test_a_model_that_the_operator_named_goes_on_serving():
     """The registry's model of that name is not served, and not forgotten either."""
     subject, plans = following("a")

@@ -49,13 +49,28 @@ class Following:
                 self._drop(name)
         self._revision = snapshot.revision
         for name, record in snapshot.models.items():
-            known = self._applied.get(name)
-            # An operator's write may have been applied before the snapshot that holds it was read.
-            if known is None or known.revision < record.revision:
-                self.apply_model(record)
+            if self._is_news(name, record, snapshot.revision):
+                self._want(record)
+        for name, known in list(self._applied.items()):
+            if name not in snapshot.models and known.revision <= snapshot.revision:
+                self._drop(name)
+
+    def _is_news(self, name: str, record: ModelRecord, revision: int) -> bool:
+        """Whether a snapshot of that revision knows better than we do what is wanted of a model."""
+        known = self._applied.get(name)
+        if known is None or known is record:
+            return known is None
+        # 1. An operator's write was applied before the snapshot that holds it was read. 2. It is older than the
+        # snapshot, which has another model: a database that lost writes has gone on to other ones since.
+        return known.revision <= revision and known != record
 
     def apply_model(self, record: ModelRecord) -> None:
-        """Want what `record` says of one model."""
+        """Want what `record` says of one model, unless something newer is known: whoever read it may come late."""
+        known = self._applied.get(record.name)
+        if known is None or known.revision <= record.revision:
+            self._want(record)
+
+    def _want(self, record: ModelRecord) -> None:
         if self._is_taken(record.name):
             if record.name not in self._applied:
                 log.warning("model ignored", model=record.name, reason="the operator named another model so")
