@@ -1,7 +1,9 @@
 """From a registered version and real inputs to a quantized version."""
 
+import contextlib
 import dataclasses
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import shutil
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from serinus.config.models import ModelOptions, WarmUpInput, WarmUpSample
 from serinus.config.version_facts import ServingOptions, VersionFacts
 from serinus.core.artifact import ArtifactFile, Manifest
 from serinus.core.dtypes import DType
-from serinus.core.errors import AlreadyExists, InvalidInput
+from serinus.core.errors import AlreadyExists, InvalidInput, StoreUnavailable
 from serinus.core.predictor import Tensors
 from serinus.core.signature import Signature, TensorSpec
 from serinus.core.version import ModelVersion, Version
@@ -35,12 +37,14 @@ class FakeQuantizer:
     Attributes:
         calibrations: What it was given.
         folders: Where it worked.
+        is_closed: Whether its caller went away.
     """
 
     def __init__(self, winner: str = "dynamic-all") -> None:
         self.winner = winner
         self.calibrations: list[Tensors] = []
         self.folders: list[Path] = []
+        self.is_closed = False
 
     async def quantize(
         self,
@@ -56,7 +60,11 @@ class FakeQuantizer:
         assert (options, recipes, bounds) == (source_options(), ("dynamic-all",), QuantizationBounds())
         self.calibrations.append(calibration)
         self.folders.append(folder)
-        yield Progress("trying dynamic-all", 0, 1)
+        try:
+            yield Progress("trying dynamic-all", 0, 1)
+        except GeneratorExit:
+            self.is_closed = True
+            raise
         yield Progress("measured", 1, 1, INT8)
         file = None
         if self.winner:
@@ -125,6 +133,17 @@ def source_options() -> ServingOptions:
     return ServingOptions(warm_up=(WarmUpSample(name="real", inputs={"x": sample}),))
 
 
+@contextlib.asynccontextmanager
+async def scratch(folder: Path) -> AsyncIterator[Path]:
+    """As a staging area gives one."""
+    work = folder / "scratch"
+    work.mkdir(parents=True)
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work)
+
+
 @dataclasses.dataclass
 class World:
     quantizer: FakeQuantizer
@@ -132,7 +151,7 @@ class World:
     quantizing: Quantizing
     folder: Path
 
-    async def ordered(self, **order: Any) -> list[Any]:
+    def order(self, **order: Any) -> QuantizeOrder:
         said = {
             "calibration": {},
             "traffic_rows": 0,
@@ -142,7 +161,10 @@ class World:
             "is_dry_run": False,
             "actor": "ann",
         }
-        steps = [step async for step in self.quantizing.quantize(QuantizeOrder("m", "1.2.0", **{**said, **order}))]
+        return QuantizeOrder("m", "1.2.0", **{**said, **order})
+
+    async def ordered(self, **order: Any) -> list[Any]:
+        steps = [step async for step in self.quantizing.quantize(self.order(**order))]
         assert list(self.folder.rglob("*")) == [], "nothing is left of the work"
         return steps
 
@@ -176,7 +198,7 @@ def world(tmp_path: Path, *, winner: str = "dynamic-all", taken: tuple[str, ...]
         registrations=registrations,
         quantizer=quantizer,
         collect=collect,
-        folder=tmp_path / "work",
+        scratch=lambda: scratch(tmp_path / "work"),
     )
     return World(quantizer, registrations, quantizing, tmp_path / "work")
 
@@ -222,6 +244,25 @@ async def test_what_is_learned_from(tmp_path: Path):
     assert [np.array_equal(c["x"], x) for c, x in zip(here.quantizer.calibrations, expected, strict=True)] == [True] * 3
 
 
+async def test_a_disk_that_takes_nothing_is_said_to(tmp_path: Path):
+    """Wherever in the work it happens; the message names no place."""
+    (tmp_path / "work").write_bytes(b"a file where the folder should be")
+    with pytest.raises(StoreUnavailable) as refused:
+        await world(tmp_path).ordered()
+    assert str(tmp_path) not in refused.value.message
+
+
+async def test_a_caller_that_goes_away_leaves_nothing(tmp_path: Path):
+    """The quantizer's generator is closed, and its folder gone."""
+    here = world(tmp_path)
+    steps = here.quantizing.quantize(here.order())
+    assert (await anext(steps)).stage == "trying dynamic-all"
+    assert here.quantizer.folders[0].is_dir()
+    await steps.aclose()
+    assert here.quantizer.is_closed
+    assert list(here.folder.rglob("*")) == []
+
+
 def test_golden_requests_stack(tmp_path: Path):
     """Along the batch axis; those that do not are refused, and so is having none."""
     free = Signature((TensorSpec("x", DType.FP32, ("n", "length"), 0),), PAIR.outputs)
@@ -240,3 +281,4 @@ def test_the_next_patch_is_of_the_same_line():
     model = model_record(version_record("1.2.0", 1), version_record("1.2.9", 2), version_record("2.0.3", 3))
     assert str(next_patch(model, Version(1, 2, 0))) == "1.2.10"
     assert str(next_patch(model, Version(2, 0, 3), 2)) == "2.0.6"
+    assert str(next_patch(model, Version(3, 1, 4))) == "3.1.5"  # deleted while it was quantized

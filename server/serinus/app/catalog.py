@@ -104,7 +104,7 @@ class Catalog:
             registrations=store.registrations,
             quantizer=Quantizer(QuantizationLimits(), providers=self._settings.compute.providers),
             collect=self._collect,
-            folder=self._settings.state / "quantizing",
+            scratch=store.area.scratch,
         )
         return RegistryParts(
             reads=store.registry,

@@ -2,9 +2,8 @@
 
 import asyncio
 import shutil
-import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +15,7 @@ from serinus.core.errors import AlreadyExists, InvalidInput
 from serinus.core.predictor import Tensors
 from serinus.core.signature import Signature
 from serinus.core.version import ModelVersion, Version
+from serinus.registry.files.disk import disk_errors
 from serinus.registry.records import ModelRecord, Registered, VersionRecord
 from serinus.runtime.golden_files import as_declared, read_golden
 from serinus.runtime.quantization.quantizer import Progress, Quantizer
@@ -26,6 +26,9 @@ _ATTEMPTS = 5  # each that fails is one of another version of that number
 
 Collect = Callable[[ModelVersion, int, float], Awaitable[Tensors]]
 """Inputs of the next calls to a version that serves: so many rows, within so many seconds."""
+
+Scratch = Callable[[], AbstractAsyncContextManager[Path]]
+"""An empty folder, which is gone afterwards; raises StoreUnavailable or StoreFull if there can be none."""
 
 
 class Models(Protocol):
@@ -75,7 +78,7 @@ class Quantizing:
         registrations: Takes the winner.
         quantizer: Tries the recipes.
         collect: Gets inputs from traffic.
-        folder: Work in progress lies below it.
+        scratch: Work in progress lies there.
     """
 
     def __init__(
@@ -86,14 +89,14 @@ class Quantizing:
         registrations: Registers,
         quantizer: Quantizer,
         collect: Collect,
-        folder: Path,
+        scratch: Scratch,
     ) -> None:
         self._registry = registry
         self._artifacts = artifacts
         self._registrations = registrations
         self._quantizer = quantizer
         self._collect = collect
-        self._folder = folder
+        self._scratch = scratch
 
     async def quantize(self, order: QuantizeOrder) -> AsyncGenerator[QuantizeStep]:
         """Do as ordered; the last step holds the report. Closing the generator ends the work.
@@ -101,32 +104,31 @@ class Quantizing:
         Raises:
             InvalidInput: there is nothing to calibrate with, or the order cannot be meant.
             NotFound: there is no such version, or no call came to learn from.
+            StoreFull, StoreUnavailable: there is no place to work in.
         """
         record = await self._registry.version(order.model, order.selector)
         paths = await self._artifacts.paths(record.manifest)
         if order.traffic_rows:
             yield QuantizeStep(f"collecting {order.traffic_rows} rows from the calls that come in", 0, 0)
         calibration = await self._calibration(order, record, paths)
-        await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
-        work = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self._folder))
-        try:
-            steps = self._quantizer.quantize(
-                Bundle(record.manifest, paths),
-                record.facts.serving,
-                calibration,
-                work,
-                recipes=order.recipes,
-                bounds=order.bounds,
-            )
-            async with aclosing(steps):
-                async for step in steps:
-                    registered = None
-                    if step.model_file is not None and not order.is_dry_run:
-                        yield QuantizeStep("registering the winner", step.done, step.total)
-                        registered = await self._register(record, paths, step, work, order.actor)
-                    yield QuantizeStep(step.stage, step.done, step.total, step.result, step.report, registered)
-        finally:
-            await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
+        # Whatever the disk refuses in between, the caller hears that it was the disk.
+        with disk_errors():
+            async with self._scratch() as work:
+                steps = self._quantizer.quantize(
+                    Bundle(record.manifest, paths),
+                    record.facts.serving,
+                    calibration,
+                    work,
+                    recipes=order.recipes,
+                    bounds=order.bounds,
+                )
+                async with aclosing(steps):
+                    async for step in steps:
+                        registered = None
+                        if step.model_file is not None and not order.is_dry_run:
+                            yield QuantizeStep("registering the winner", step.done, step.total)
+                            registered = await self._register(record, paths, step, work, order.actor)
+                        yield QuantizeStep(step.stage, step.done, step.total, step.result, step.report, registered)
 
     async def _calibration(self, order: QuantizeOrder, record: VersionRecord, paths: Mapping[str, Path]) -> Tensors:
         if order.calibration:
@@ -173,7 +175,7 @@ def quantized_facts(record: VersionRecord) -> VersionFacts:
 
 def next_patch(model: ModelRecord, version: Version, beyond: int = 0) -> Version:
     """The first patch behind all of the same major and minor version, or the one `beyond` further."""
-    line = [other.identity.version for other in model.versions]
+    line = [version, *(other.identity.version for other in model.versions)]  # it may be deleted by now
     patches = [other.patch for other in line if (other.major, other.minor) == (version.major, version.minor)]
     return Version(version.major, version.minor, max(patches) + 1 + beyond)
 

@@ -39,6 +39,7 @@ class RegistryStore:
         registrations: How more comes in.
         follower: What this server has heard of it.
         intake: Loads what nobody has looked at yet.
+        area: Has folders for what is under way.
     """
 
     registry: Registry
@@ -46,6 +47,7 @@ class RegistryStore:
     registrations: Registrations
     follower: Follower
     intake: Intake
+    area: StagingArea
 
 
 @contextlib.asynccontextmanager
@@ -79,7 +81,7 @@ async def open_registry(settings: Settings, *, is_reserved: Callable[[str], bool
             limits=_limits(said),
         )
         follower = Follower(registry, database, known=known or NOTHING_KNOWN, saved=saved)
-        yield RegistryStore(registry, artifacts, registrations, follower, intake)
+        yield RegistryStore(registry, artifacts, registrations, follower, intake, area)
 
 
 def _limits(said: RegistrySettings) -> RegistrationLimits:

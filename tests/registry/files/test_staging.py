@@ -1,6 +1,7 @@
 """Files of one upload: alone in their folder, no byte more than declared, gone afterwards."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import stat
@@ -193,6 +194,44 @@ async def test_a_disk_that_takes_nothing_is_no_reason_not_to_serve(tmp_path: Pat
             async with area.stage(MANIFEST):
                 pass
         (tmp_path / "state").unlink()
+        async with area.stage(MANIFEST) as staging, area.stage(MANIFEST) as other:
+            await fill(staging)
+            await fill(other)
+    assert files_below(tmp_path) == {}
+
+
+async def test_uploads_that_come_together_begin_once_the_disk_takes_files_again(tmp_path: Path) -> None:
+    """One of them makes the folder, the others find it."""
+    (tmp_path / "state").write_bytes(b"a file where the folder should be")
+
+    async def upload(area: StagingArea) -> None:
         async with area.stage(MANIFEST) as staging:
             await fill(staging)
+
+    async with StagingArea(tmp_path / "state" / "staging") as area:
+        (tmp_path / "state").unlink()
+        await asyncio.gather(*(upload(area) for _ in range(4)))
     assert files_below(tmp_path) == {}
+
+
+async def test_processes_that_start_together_do_not_take_each_other_for_dead(tmp_path: Path) -> None:
+    """One looks for locks that nobody holds while another has just made its own."""
+    for _ in range(20):
+        async with contextlib.AsyncExitStack() as stack:
+            areas = [StagingArea(tmp_path) for _ in range(4)]
+            await asyncio.gather(*(stack.enter_async_context(area) for area in areas))
+            folders = [await stack.enter_async_context(area.scratch()) for area in areas]
+            assert all(folder.is_dir() for folder in folders)
+    assert files_below(tmp_path) == {}
+
+
+async def test_a_folder_for_other_work_is_gone_with_it(tmp_path: Path) -> None:
+    """It counts as no upload."""
+    async with StagingArea(tmp_path, at_once=1) as area:
+        async with area.stage(MANIFEST), area.scratch() as folder:
+            (folder / "deep").mkdir()
+            (folder / "deep" / "file").write_bytes(b"work")
+        assert not folder.exists()
+        with pytest.raises(StoreFull):
+            async with area.scratch(size_bytes=1 << 60):
+                pass

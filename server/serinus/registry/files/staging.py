@@ -1,11 +1,13 @@
 """Where the files of one upload lie until they are registered or refused: alone, in a folder that nobody else knows."""
 
+import asyncio
 import contextlib
 import fcntl
 import hashlib
 import os
 import secrets
 import shutil
+import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Self
@@ -16,6 +18,7 @@ from serinus.registry.files.disk import CHUNK_BYTES, PRIVATE_FOLDER, disk_errors
 from serinus.telemetry.logs import get_logger
 
 _RETRY_S = 5.0  # uploads take seconds to minutes
+_LOOKS, _LOOK_S = 100, 0.01  # whoever looks for what was left behind holds a lock for a moment
 _log = get_logger(__name__)
 
 
@@ -127,22 +130,23 @@ class Staging:
 
 
 class StagingArea:
-    """Hands out folders for uploads, at most `at_once`; an async context manager.
+    """Hands out folders for uploads, at most `at_once`, and for other work; an async context manager.
 
     Processes may share `folder`: each has a part of its own and holds a lock beside it for as long as it lives, so that
     whoever starts next knows whose parts were left behind.
     """
 
     def __init__(self, folder: Path, *, at_once: int = 4) -> None:
-        self._folder = folder
-        self._own = folder / secrets.token_hex(16)
+        self._folder = folder.absolute()  # child processes that load what lies there work in folders of their own
+        self._own = self._folder / secrets.token_hex(16)
         self._at_once = at_once
         self._open = 0
         self._lock = -1
+        self._entering = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         try:
-            await in_thread(self._enter)
+            await self._enter()
         except (StoreFull, StoreUnavailable) as error:
             # A server whose disk takes nothing serves all the same; the first upload tries again.
             _log.warning("no upload can be taken for now", trouble=error.message)
@@ -168,24 +172,40 @@ class StagingArea:
                 reason="TOO_MANY_UPLOADS",
             )
         self._open += 1
+        try:
+            async with self.scratch(size_bytes=manifest.size_bytes) as folder:
+                yield Staging(folder, manifest)
+        finally:
+            self._open -= 1
+
+    @contextlib.asynccontextmanager
+    async def scratch(self, *, size_bytes: int = 0) -> AsyncIterator[Path]:
+        """An empty folder for any work, which is gone afterwards, however it ends; after a kill, at the next start.
+
+        Args:
+            size_bytes: What must fit.
+
+        Raises:
+            StoreFull: it would not fit on the disk.
+            StoreUnavailable: the disk takes nothing.
+        """
         folder = self._own / secrets.token_hex(16)
         try:
-            if self._lock < 0:
-                await in_thread(self._enter)
-            await in_thread(self._make, folder, manifest.size_bytes)
-            yield Staging(folder, manifest)
+            await self._enter()
+            await in_thread(self._make, folder, size_bytes)
+            yield folder
         finally:
-            try:
-                await in_thread(_remove, folder)
-            finally:
-                self._open -= 1
+            await in_thread(_remove, folder)
 
-    def _enter(self) -> None:
+    async def _enter(self) -> None:
+        async with self._entering:  # uploads that come together find it done
+            if self._lock < 0:
+                await in_thread(self._enter_blocking)
+
+    def _enter_blocking(self) -> None:
         with disk_errors():
             self._folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-            lock = _try_lock(_lock_of(self._own))
-            assert lock is not None, "somebody has the same random name: this is a bug"
-            self._lock = lock
+            self._lock = _lock(_lock_of(self._own))
             for beside in self._folder.glob("*.lock"):
                 if beside != _lock_of(self._own) and (left := _try_lock(beside)) is not None:
                     _log.info("removing the uploads of a process that is gone")
@@ -212,6 +232,15 @@ def _lock_of(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.lock")
 
 
+def _lock(path: Path) -> int:
+    """A descriptor that holds the lock at `path`, which is ours; another process may just be looking whether it is."""
+    for _ in range(_LOOKS):
+        if (lock := _try_lock(path)) is not None:
+            return lock
+        time.sleep(_LOOK_S)
+    raise StoreUnavailable("another process holds the lock of this one's uploads", retry_after_s=_RETRY_S)
+
+
 def _try_lock(path: Path) -> int | None:
     """A descriptor that holds the lock at `path`, or None if somebody holds it."""
     while True:
@@ -219,8 +248,10 @@ def _try_lock(path: Path) -> int | None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Somebody who cleaned up may have removed it between its opening and its locking.
-            if path.exists() and os.path.samestat(path.stat(), os.fstat(lock)):
+            if os.path.samestat(path.stat(), os.fstat(lock)):
                 return lock
+        except FileNotFoundError:
+            pass
         except BlockingIOError:
             os.close(lock)
             return None
