@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sqlite3
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,9 +10,9 @@ from pathlib import Path
 import grpc
 import pytest
 
-from serinus_client import Unavailable
+from serinus_client import NO_RETRIES, AsyncClient, Refused, Unavailable
 from tests.end_to_end.registry.nursery import Nursery
-from tests.end_to_end.registry.places import Place, eventually, place, refusal, times
+from tests.end_to_end.registry.places import Place, eventually, place, refusal, sqlite_place, times
 from tests.registry.databases import Postgres, migrated_url, postgres
 
 FOLLOWS_S = 1.0  # every server serves what an alias names within a second, once it is loaded
@@ -101,6 +102,8 @@ async def test_servers_on_one_postgresql_follow_it_lose_it_and_find_it_again(for
     starts meanwhile serves what it last saw; and all recover by themselves."""
     async with place(forks, home / "one", tables=tables) as one, contextlib.AsyncExitStack() as others:
         other = await others.enter_async_context(place(forks, home / "other", tables=tables))
+        seen: list[int] = []
+        watching = asyncio.create_task(_watch(one, seen))
         await _follow_each_other(one, other)
         assert (await one.readyz())["registry"] == "followed"
         known = (await one.readyz())["revision"]
@@ -137,8 +140,59 @@ async def test_servers_on_one_postgresql_follow_it_lose_it_and_find_it_again(for
                 for each in (one, late):
                     await eventually(lambda each=each: each.serves("new", 5))
                 await late.check_registry()
+                newest = (await late.readyz())["revision"]
+                await eventually(lambda: _saw(seen, newest))
+                watching.cancel()
+                assert seen == list(range(1, newest + 1)), "each change once, in order, and none was missed"
     assert [event for event in one.server.events() if event["level"] == "error"] == []
+
+
+async def _watch(one: Place, seen: list[int]) -> None:
+    async with AsyncClient(one.server.address, retry=NO_RETRIES) as client:
+        async for change in client.registry.watch():
+            seen.append(change.revision)  # noqa: PERF401 - it never ends: each is looked at as it comes
+
+
+async def _saw(seen: list[int], revision: int) -> bool:
+    return bool(seen) and seen[-1] >= revision
 
 
 async def _says(each: Place, registry: str) -> bool:
     return (await each.readyz())["registry"] == registry
+
+
+async def test_a_registry_that_was_restored_from_a_backup_is_followed_back(forks: Nursery, home: Path):
+    """Row 75: the database has lost its last writes. What they said is no more, and who watched is told so; while the
+    file is away nothing can be written, and no new one is made in its place."""
+    backup, away = home / "backup.db", home / "away"
+    async with sqlite_place(forks, home / "one") as one:
+        database = home / "one" / "state" / "registry.db"
+        await _two_stables(one)
+        await eventually(lambda: one.serves("m", 2))
+        with (
+            contextlib.closing(sqlite3.connect(database)) as source,
+            contextlib.closing(sqlite3.connect(backup)) as copy,
+        ):
+            source.backup(copy)
+        await one.client.registry.set_alias("m", "stable", "1.1.0")
+        await one.register("late", "1.0.0", times(5))
+        await eventually(lambda: one.serves("late", 5))
+        watching = asyncio.create_task(_watch(one, []))
+        async with one.undisturbed():
+            _move(database, away)
+            await eventually(lambda: _says(one, "behind"))
+            await refusal(one.client.registry.set_tags("m", "", {"a": "b"}), Unavailable, "STORE_UNAVAILABLE")
+            assert not database.exists()
+            assert await one.factor("m") == 3
+            backup.rename(database)
+            await eventually(lambda: one.serves("m", 2))
+            assert await one.index("late") == {}
+            await refusal(watching, Refused, "REVISION_AHEAD", "read it anew")
+            await one.client.registry.set_tags("m", "1.0.0", {"after": "the restore"})
+
+
+def _move(database: Path, folder: Path) -> None:
+    """Take a database away, as it is, with the files beside it."""
+    folder.mkdir()
+    for file in database.parent.glob(f"{database.name}*"):
+        file.rename(folder / file.name)

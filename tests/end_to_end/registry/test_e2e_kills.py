@@ -11,7 +11,7 @@ from tests.end_to_end.registry.nursery import Nursery
 from tests.end_to_end.registry.places import Place, eventually, sqlite_place, times
 from tests.support.disks import files_below, sha256
 
-KILLS = 18
+KILLS = 16
 PADDING = 200_000  # floats: a file that takes a moment to be written
 TABLES = "[registry]\norphan_age_s = 60\n"
 LONGEST_S = 1.2  # of a registration; most of it is its examination
@@ -26,8 +26,8 @@ def version(number: int) -> str:
 
 
 async def test_a_registration_that_a_kill_interrupts_is_in_or_out(forks: Nursery, home: Path):
-    """Eighteen times in a row on one folder; what was acknowledged is there, what is there is whole, and nothing of what
-    is not there is left. Half of the kills come at any time, half when the files are being written."""
+    """Many times on one folder; what was acknowledged is there, what is there is whole, and nothing is left of what
+    is not there. Half of the kills come at any time, half when the files are being written."""
     rng = random.Random(71)
     acknowledged: set[int] = {0}
     registered: set[int] = {0}

@@ -153,6 +153,25 @@ def _fill(ballast: Path, left_bytes: int) -> None:
         file.write(b"\0" * max(0, free.f_bavail * free.f_frsize - left_bytes))
 
 
+async def test_a_server_starts_on_a_full_disk(forks: Nursery, home: Path, small_disk: Path):
+    """Row 73: it serves what it saw last, says what is wrong, and goes on by itself when there is room."""
+    state = str(small_disk / "state")
+    async with place(forks, home / "one", state=state) as one:
+        await one.register("m", "1.0.0", times(2))
+        await eventually(lambda: one.serves("m", 2))
+    _fill(small_disk / "ballast", 0)
+    async with place(forks, home / "one", state=state) as one, one.undisturbed():
+        assert await one.factor("m") == 2
+        assert (await one.readyz())["registry"] == "behind"
+        for call in (one.client.registry.set_tags("m", "", {"a": "b"}), one.register("m", "1.1.0", times(3))):
+            await refusal(call, Overloaded, "DISK_FULL", "full")
+        (small_disk / "ballast").unlink()
+        await eventually(lambda: _is_followed(one))
+        await one.register("m", "1.1.0", times(3), aliases=["stable"])
+        await eventually(lambda: one.serves("m", 3))
+        assert [event for event in one.server.events() if event["level"] == "error"] == []
+
+
 async def test_a_database_that_is_newer_or_damaged_is_not_written(forks: Nursery, home: Path):
     """Row 76: the server starts with what it saw last, and serves; it writes nothing that it does not understand."""
     # At once, because each waits a while for its database when it starts.
