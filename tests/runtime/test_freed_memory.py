@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from serinus.runtime.freed_memory import give_back
+from serinus.runtime.freed_memory import FreedMemory, give_back
 
 _BLOCK_BYTES = 100_000  # small enough to come from the heap
 _BLOCKS = 640
@@ -32,7 +32,21 @@ def test_what_lies_free_below_something_in_use_goes_back():
     assert len(in_use) == _BLOCK_BYTES
 
 
-def test_it_can_be_asked_anywhere():
-    """Where there is nothing to give back, or no way to do it, nothing happens."""
-    give_back()
-    give_back()
+async def test_small_models_have_it_given_back_together():
+    """Memory is given back when enough was freed since the last time, and not for each model."""
+    given_back: list[int] = []
+    closed: list[int] = []
+    freed = FreedMemory(lambda: given_back.append(len(closed)), worth_bytes=100)
+    for size_bytes in [40] * 7:
+        closed.append(size_bytes)
+        await freed.add(size_bytes)
+    assert given_back == [3, 6]
+
+
+async def test_a_large_model_has_it_given_back_at_once():
+    """A model that is worth it alone waits for no other."""
+    given_back: list[str] = []
+    freed = FreedMemory(lambda: given_back.append("all"), worth_bytes=100)
+    await freed.add(100)
+    assert given_back == ["all"]
+    assert repr(freed) == "<FreedMemory 0 of 100 bytes>"

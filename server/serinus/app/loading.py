@@ -11,6 +11,7 @@ from serinus.core.artifact import Manifest
 from serinus.core.errors import ModelRejected, StoreUnavailable
 from serinus.core.signature import TensorSpec
 from serinus.lifecycle.servable import MakeRoom
+from serinus.runtime.freed_memory import FreedMemory
 from serinus.runtime.load_threads import LoadThreads
 from serinus.runtime.model import OnnxModel, load_model
 from serinus.runtime.options import SessionOptions
@@ -71,6 +72,7 @@ class VersionLoader:
         self._fetch = fetch
         self._fetch_timeout_s = fetch_timeout_s
         self._fetches = asyncio.Semaphore(_FETCHES)
+        self._freed = FreedMemory()
 
     async def __call__(self, spec: VersionSpec, make_room: MakeRoom) -> ServedVersion:
         """Load, check and warm up a version.
@@ -97,7 +99,12 @@ class VersionLoader:
             check_declarations(spec.options, spec.options.inputs, model.signature.inputs, "input")
             check_declarations(spec.options, spec.options.outputs, model.signature.outputs, "output")
             served = ServedVersion(
-                model, spec.options, metrics=self._metrics.model(identity), budget=self._budget, slots=self._slots
+                model,
+                spec.options,
+                metrics=self._metrics.model(identity),
+                budget=self._budget,
+                slots=self._slots,
+                freed=self._freed,
             )
             await served.start(self._tasks)
         except BaseException:

@@ -4,7 +4,7 @@ import asyncio
 from time import monotonic
 
 from serinus.config.models import ModelOptions
-from serinus.runtime.freed_memory import give_back
+from serinus.runtime.freed_memory import FreedMemory
 from serinus.runtime.model import OnnxModel
 from serinus.serving.admission import Admission, ByteBudget
 from serinus.serving.batch_policy import BatchPolicy
@@ -27,7 +27,14 @@ class ServedVersion:
     """
 
     def __init__(
-        self, model: OnnxModel, options: ModelOptions, *, metrics: ModelMetrics, budget: ByteBudget, slots: RunSlots
+        self,
+        model: OnnxModel,
+        options: ModelOptions,
+        *,
+        metrics: ModelMetrics,
+        budget: ByteBudget,
+        slots: RunSlots,
+        freed: FreedMemory,
     ) -> None:
         self.identity = model.identity
         self.signature = model.signature
@@ -37,6 +44,7 @@ class ServedVersion:
         self.labels = options.labels
         self.size_bytes = model.size_bytes
         self._model = model
+        self._freed = freed
         self._closing = asyncio.Event()
         self._batcher = Batcher(
             model,
@@ -99,7 +107,7 @@ class ServedVersion:
             self._life.cancel()
             await asyncio.wait((self._life,))
         self._model.close()
-        await asyncio.to_thread(give_back)
+        await self._freed.add(self.size_bytes)
 
     def __repr__(self) -> str:
         return f"<ServedVersion {self.identity} {self._leases!r} {self._batcher!r}>"
