@@ -40,7 +40,7 @@ def test_versions_are_registered_one_by_one(tell, registry, repository):
     registry.faults = {"RegisterModel": [ModelRejected("it crashed"), None, None, None]}
     found = json.loads(tell("models", "import", repository, "--actor", "ann", "--json").out)
     assert [(each["version"], each["outcome"], each["problem"]) for each in found["versions"]] == [
-        ("1.0.0", "refused", "it crashed"),
+        ("1.0.0", "refused", "it crashed (INVALID_MODEL)"),
         ("2.0.0", "registered", ""),
     ]
     assert (found["ignored"], list(found["rejected"])) == (["README"], ["bad"])

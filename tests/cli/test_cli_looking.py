@@ -6,7 +6,12 @@ from serinus.cli.health import Health, best_states
 from serinus_api.v1 import admin_pb2 as pb
 
 NAMES = ["sick", "spare", "tab", "text", "two"]
-SERVICES = ["serinus.v1.PredictService", "serinus.v1.AdminService", "inference.GRPCInferenceService"]
+SERVICES = [
+    "serinus.v1.PredictService",
+    "serinus.v1.RegistryService",
+    "serinus.v1.AdminService",
+    "inference.GRPCInferenceService",
+]
 
 
 def test_models_are_listed_with_their_state(ask):

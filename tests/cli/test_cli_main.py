@@ -37,7 +37,7 @@ def test_every_command_has_help_and_json(serinus, command):
     ("command", "sentence"),
     [
         (["frob"], "error: No such command 'frob'; see serinus --help\n"),
-        (["predict"], "error: Missing argument 'MODEL'; see serinus predict --help\n"),
+        (["predict"], "error: Missing argument 'NAME[@VERSION]'; see serinus predict --help\n"),
         (["serve", "--threads", "many"], "error: Invalid value for '--threads'"),
         (["health", "--server", "localhost"], "error: --server: expected HOST:PORT"),
     ],

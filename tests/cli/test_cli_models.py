@@ -103,7 +103,7 @@ def test_a_registry_that_is_gone_does_not_hide_what_serves(tell, two_versions):
     """The failure is told behind the list."""
     two_versions.faults = {"ListModels": [StoreUnavailable("no database", retry_after_s=60.0)]}
     ended = tell("models", "list", "--json")
-    assert (ended.code, ended.err) == (1, "error: no database\n")
+    assert (ended.code, ended.err) == (1, "error: no database (STORE_UNAVAILABLE)\n")
     assert [row["model"] for row in json.loads(ended.out)] == ["m", "plain"]
 
 
@@ -192,7 +192,7 @@ def test_aliases_move_and_go(tell):
         "stable": "1.1.0"
     }
     ended = tell("models", "alias", "m", "canary", "1.0.0", "--expected-revision", "3")
-    assert (ended.code, ended.err) == (1, "error: model 'm' is at revision 4, expected 3\n")
+    assert (ended.code, ended.err) == (1, "error: model 'm' is at revision 4, expected 3 (REVISION_MISMATCH)\n")
     assert tell("models", "alias", "m", "canary").code == 2
     assert tell("models", "alias", "m", "canary", "1.0.0", "--remove").code == 2
 
@@ -220,7 +220,7 @@ def test_a_version_is_deleted_on_somebodys_word(tell):
     ended = tell("models", "delete", "m@1.1.0")
     assert (ended.code, ended.err) == (2, "error: nobody is there to ask: delete m@1.1.0 with --yes\n")
     ended = tell("models", "delete", "m@1.1.0", "--yes")
-    assert (ended.code, ended.err) == (1, "error: m@1.1.0 is named by ['canary']\n")
+    assert (ended.code, ended.err) == (1, "error: m@1.1.0 is named by ['canary'] (IN_USE)\n")
     tell("models", "alias", "m", "canary", "--remove")
     assert tell("models", "delete", "m@1.1.0", "--yes").out == "m@1.1.0 is deleted\n"
 

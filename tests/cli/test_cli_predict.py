@@ -123,15 +123,15 @@ def test_pickled_files_are_not_read(ask, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["nope", "--input=x=1"], "model 'nope': expected one that this server has"),
-        (["tab", "--input=x=[[1, 2]]"], "input 'x': expected shape [-1, 8], got [1, 2]"),
-        (["tab", '--input=x=[["a"]]'], "input 'x': expected FP32, got a list of BYTES"),
+        (["nope", "--input=x=1"], "model 'nope': expected one that this server has (NOT_FOUND)"),
+        (["tab", "--input=x=[[1, 2]]"], "input 'x': expected shape [-1, 8], got [1, 2] (WRONG_SHAPE)"),
+        (["tab", '--input=x=[["a"]]'], "input 'x': expected FP32, got a list of BYTES (WRONG_DTYPE)"),
         (["tab", f"--input=x=[{ROW}]", "--save=y=@/nowhere/y.npy"],
          "--save y: cannot write '/nowhere/y.npy': No such file or directory"),
     ],
 )  # fmt: skip
 def test_calls_that_fail_say_why(ask, arguments, sentence):
-    """In the server's or the SDK's words, without the reason code for programs."""
+    """In the server's or the SDK's words, and the one that programs go by."""
     assert ask("predict", *arguments) == (1, "", f"error: {sentence}\n")
 
 
@@ -139,6 +139,15 @@ def test_an_optional_input_may_be_left_out(ask):
     """The model has a default for it."""
     ended = ask("predict", "spare", "--input", "x=[[1, 2]]", "--json")
     assert json.loads(ended.out)["outputs"]["y"]["data"] == [[11.0, 12.0]]
+
+
+def test_a_version_stands_behind_the_name_or_in_a_flag(ask):
+    """As with every other command; both at once cannot be meant."""
+    x = json.dumps([[0.0] * 8])
+    for which in (["tab@1.0.0"], ["tab@^1"], ["tab", "--version", "1.0.0"]):
+        ended = ask("predict", *which, f"--input=x={x}", "--json")
+        assert json.loads(ended.out)["version"] == "1.0.0"
+    assert ask("predict", "tab@1.0.0", "--version=1.0.0", f"--input=x={x}").code == 2
 
 
 def test_nobody_there_is_exit_code_3(serinus, closed_port):

@@ -45,7 +45,7 @@ def test_the_recipes_are_a_table_and_the_verdict_a_sentence(tell):
         ["float", "2.00", "KiB", "1.00", "ms", "8", "2.00k", "-", "-", "-", "as", "it", "is"],
         ["dynamic", "1.00", "KiB", "500", "µs", "16", "4.00k", "99.50%", "0.9991", "0.01", "the", "best"],
         ["static", "900", "B", "2.00", "ms", "4", "400", "0.00%", "0.0000", "0", "refused"],
-        ["fp16", "-", "-", "-", "-", "-", "-", "-", "failed"],
+        ["fp16", "-", "-", "-", "-", "-", "-", "-", "no", "model"],
     ]
     assert lines[5:] == [
         "static: slow", "fp16: it crashed", "dynamic is 2.00 times as fast", "registered as m@1.0.1",

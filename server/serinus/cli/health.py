@@ -11,11 +11,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from serinus.cli.output import CommandFailed, ExitCode, cell, console, plain_table, print_json
 from serinus.cli.states import ON_PURPOSE, state_name
 from serinus.cli.target import ANSWER_S, JsonOption, Server, connected, server_command, unreachable
-from serinus_api.v1 import admin_pb2, predict_pb2
+from serinus_api.v1 import admin_pb2, predict_pb2, registry_pb2
 
 SERVING = "SERVING"
 _SERVICES = (
     predict_pb2.DESCRIPTOR.services_by_name["PredictService"].full_name,
+    registry_pb2.DESCRIPTOR.services_by_name["RegistryService"].full_name,
     admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
     "inference.GRPCInferenceService",
 )

@@ -8,6 +8,7 @@ import numpy as np
 import typer
 
 from serinus.cli import units
+from serinus.cli.models.flags import ChosenArgument
 from serinus.cli.output import CommandFailed, ExitCode, cell, console, plain_table, print_json
 from serinus.cli.target import ANSWER_S, JsonOption, Server, connected, server_command
 from serinus.cli.tensor_files import Array, parse_inputs, parse_saves, save, to_lists
@@ -32,18 +33,21 @@ SaveFlags = Annotated[
 @server_command
 def predict(
     *,
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="The model's name.")],
+    chosen: ChosenArgument,
     input_: InputFlags = [],  # noqa: B006 - typer reads it and never changes it
     output: OutputFlags = [],  # noqa: B006 - the same
     save_: SaveFlags = [],  # noqa: B006 - the same
     version: Annotated[
-        str, typer.Option(metavar="VERSION", help="Semantic version; the server chooses if not given.")
+        str, typer.Option(metavar="VERSION", help="The same as behind the @: 1.2.0, a number, an alias, or a range.")
     ] = "",
     timeout_s: Annotated[float, typer.Option("--timeout", min=0.001, help="Seconds to wait for the answer.")] = 30.0,
     server: Server,
     as_json: JsonOption = False,
 ) -> None:
     """Make one prediction and show its outputs; the batch axis is part of every input."""
+    if version and chosen.selector:
+        raise CommandFailed("expected a version either behind the @ or with --version", code=ExitCode.USAGE)
+    model, version = chosen.model, version or chosen.selector
     inputs = parse_inputs(input_)
     files = parse_saves(save_)
     with connected(server) as client:

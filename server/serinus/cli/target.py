@@ -126,7 +126,8 @@ def failure(error: SerinusError, address: str) -> CommandFailed:
             f"the server at {address} did not answer in time: check the address, or whether it is overloaded",
             code=ExitCode.UNREACHABLE,
         )
-    return CommandFailed(error.message)
+    # The word behind the sentence is what scripts and the table in docs/registry.md go by.
+    return CommandFailed(f"{error.message} ({error.reason})")
 
 
 def unreachable(address: str) -> str:

@@ -8,6 +8,7 @@ from serinus.cli.models.documents import model_document
 from serinus.cli.models.flags import ActorOption, NameArgument, RevisionOption
 from serinus.cli.output import CommandFailed, ExitCode, cell, console, print_json
 from serinus.cli.target import JsonOption, Server, connected, server_command
+from serinus_api.v1 import registry_pb2 as pb
 
 
 @server_command
@@ -37,4 +38,14 @@ def alias(
         return
     out = console()
     out.print(cell(f"{alias} names nothing now" if remove else f"{alias} names {name}@{model.aliases.get(alias)} now"))
+    if not remove and (unloaded := _unloaded(model, model.aliases[alias])):
+        out.print(
+            cell(f"{unloaded} was unloaded by hand and does not serve: 'serinus models load {unloaded}'", "yellow")
+        )
     out.print(cell(f"{name} is at revision {model.revision}", "dim"))
+
+
+def _unloaded(model: pb.RegisteredModel, version: str) -> str:
+    """The version, if somebody decided that it is not to be served; else ""."""
+    found = (each for each in model.versions if each.version == version)
+    return next((f"{model.name}@{version}" for each in found if each.placement == pb.PLACEMENT_UNLOADED), "")

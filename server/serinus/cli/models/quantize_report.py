@@ -53,7 +53,7 @@ def _verdict(result: pb.RecipeResult, *, is_winner: bool) -> str:
         return "the best"
     if result.accepted:
         return "within the bounds"
-    return "refused" if result.best_batch else "failed"
+    return "refused" if result.best_batch else "no model"
 
 
 def document(report: pb.QuantizationReport) -> dict[str, object]:

@@ -29,6 +29,8 @@ def quantization(report: Mapping[str, object]) -> str:
 def _row(result: Mapping[str, object]) -> tuple[str, ...]:
     best, best_s = _number(result, "best_batch"), _number(result, "best_batch_s")
     batch_1_s, size_bytes = _number(result, "batch_1_s"), _number(result, "size_bytes")
+    if not best and not size_bytes:  # the recipe gave no model: there is nothing to compare
+        return (str(result.get("recipe", "")), *[""] * 7, str(result.get("reason") or "no model"))
     return (
         str(result.get("recipe", "")),
         "" if size_bytes is None else size(size_bytes),

@@ -36,7 +36,7 @@ class LocalBlobs:
     """Content by its SHA-256 in a folder, which several processes may share."""
 
     def __init__(self, folder: Path, *, reach: Callable[[Failpoint], None] = pass_by, disk: Disk | None = None) -> None:
-        self._folder = folder
+        self._folder = folder.absolute()  # children that load the files work in folders of their own
         self._reach = reach
         self._disk = Disk() if disk is None else disk
         self._durable_folders: set[Path] = set()
@@ -70,8 +70,9 @@ class LocalBlobs:
     async def path(self, sha256: str) -> Path:
         """The file with the content."""
         path = self._path(sha256)
-        if not await in_thread(path.is_file):
-            raise missing(sha256)
+        with disk_errors():
+            if not await in_thread(path.is_file):
+                raise missing(sha256)
         return path
 
     async def is_whole(self, sha256: str) -> bool:
