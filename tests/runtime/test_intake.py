@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 
 from serinus.config.models import ModelOptions, Tolerance
 from serinus.core.dtypes import DType
-from serinus.core.errors import ModelRejected
+from serinus.core.errors import ModelRejected, StoreUnavailable
 from serinus.core.signature import Signature, TensorSpec
 from serinus.runtime.child_process import ChildProcess, End
 from serinus.runtime.golden_files import write_golden
@@ -305,6 +305,14 @@ async def test_a_model_that_never_answers_is_given_up(tmp_path):
         "loading and warming up takes more than 1.5 s",
     )
     assert 1.5 <= time.monotonic() - started < 3
+
+
+async def test_a_system_without_room_for_a_process_is_no_fault_of_the_model(tmp_path):
+    """The next try may find some."""
+    intake = Intake(IntakeLimits(), command=(str(tmp_path / "no-such-program"),))
+    with pytest.raises(StoreUnavailable) as caught:
+        await intake.examine(staged(tmp_path, models.tabular()), "model.onnx", ModelOptions())
+    assert str(tmp_path) not in caught.value.message
 
 
 async def test_nobody_waiting_ends_the_child(tmp_path):

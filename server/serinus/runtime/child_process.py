@@ -14,6 +14,8 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from serinus.core.errors import StoreUnavailable
+
 _CHUNK_BYTES = 1 << 16
 _LONGEST_SENTENCE = 512
 _LOGGED_CHARACTERS = 2000
@@ -102,7 +104,11 @@ class ChildProcess:
         self._stopped = threading.Event()
 
     async def ended(self) -> Ended:
-        """Run it; whoever is cancelled here has killed it."""
+        """Run it; whoever is cancelled here has killed it.
+
+        Raises:
+            StoreUnavailable: it cannot be started now: the system has no room for a process or its folder.
+        """
         # A thread of its own: it must outlive the child, which the system kills together with the thread that made it.
         thread = ThreadPoolExecutor(1, thread_name_prefix="child")
         try:
@@ -113,6 +119,8 @@ class ChildProcess:
                 self.stop()
                 await asyncio.wait((running,))
                 raise
+            except OSError as error:
+                raise StoreUnavailable("the server cannot start a process to do this in now") from error
         finally:
             thread.shutdown(wait=False)
 

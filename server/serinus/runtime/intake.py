@@ -82,6 +82,7 @@ class Intake:
         Raises:
             ModelRejected: it cannot be served; the reason says why: what loading raises, or CRASHED, TOO_SLOW,
                 TOO_MUCH_MEMORY.
+            StoreUnavailable: it cannot be examined now.
         """
         async with self._turns:
             # Labels can be many, and nothing of them is loaded.

@@ -76,6 +76,7 @@ class Turn:
         # A daemon: a load that never returns must not keep the process from ending.
         threading.Thread(target=load.live, name=f"load-{name}", daemon=True).start()
         self._is_used = True  # from now on the load gives the place back
+        load.watch()  # only now: if there is no thread to be had, nothing is overdue
         return await load.outcome()
 
     def end(self) -> None:
@@ -93,8 +94,12 @@ class _Load(Generic[T]):
         self._discard = discard
         self._loop = asyncio.get_running_loop()
         self._outcome: asyncio.Future[T] = self._loop.create_future()
-        self._timer = self._loop.call_later(threads.timeout_s, self._overdue)
+        self._timer: asyncio.TimerHandle | None = None
         self._is_stuck = False
+
+    def watch(self) -> None:
+        """Give it up when its time is over; to be called on the event loop, before that has heard of its end."""
+        self._timer = self._loop.call_later(self._threads.timeout_s, self._overdue)
 
     def live(self) -> None:
         """The thread's life."""
@@ -132,6 +137,7 @@ class _Load(Generic[T]):
             self._outcome.set_exception(error if is_settable else RuntimeError(f"a load raised {error!r}"))
 
     def _over(self) -> None:
+        assert self._timer is not None, "watched since its thread started: this is a bug"
         self._timer.cancel()
         if self._is_stuck:
             self._threads.stuck -= 1

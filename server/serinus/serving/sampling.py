@@ -46,7 +46,8 @@ class Sampling:
             self._wanted = None
         if not collection.parts:
             raise NotFound(f"no call came within {timeout_s:g} s, so there are no inputs to learn from")
-        return self._joiner.rows_between(self._joiner.join(collection.parts), 0, rows)
+        # On a thread: joining hundreds of megabytes would hold everybody up.
+        return self._joiner.rows_between(await asyncio.to_thread(self._joiner.join, collection.parts), 0, rows)
 
 
 class _Collection:

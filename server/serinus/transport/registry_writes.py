@@ -32,7 +32,7 @@ class RegistryWrites:
             record = await self._writes.set_alias(model, alias, selector, expected_revision=expected, actor=actor)
         else:
             record = await self._writes.remove_alias(model, alias, expected_revision=expected, actor=actor)
-        return pb.SetAliasResponse(model=model_message(record))
+        return pb.SetAliasResponse(model=await asyncio.to_thread(model_message, record))
 
     async def set_tags(self, asked: pb.SetTagsRequest, context: Context) -> Message:
         """Add, change and remove tags of a version."""

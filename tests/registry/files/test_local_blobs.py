@@ -223,6 +223,15 @@ async def test_a_name_that_is_no_hash_never_becomes_a_path(tmp_path: Path, name:
             await ask
 
 
+async def test_a_disk_that_cannot_be_asked_is_said_to(tmp_path: Path) -> None:
+    """Nothing is known to be missing then: loads are tried again, and callers hear no word of a bug."""
+    blobs = LocalBlobs(tmp_path / ("x" * 300))  # longer than a file system takes
+    for asked in (blobs.path(HASH), blobs.has([HASH]), blobs.verify(HASH), blobs.delete(HASH, older_than=0.0)):
+        with pytest.raises(StoreUnavailable) as refused:
+            await asked
+        assert str(tmp_path) not in refused.value.message
+
+
 async def test_what_was_asked_for_lately_is_not_deleted(tmp_path: Path) -> None:
     """Asking touches: a registration that was told "present" has time to use it."""
     blobs = LocalBlobs(tmp_path / "store")

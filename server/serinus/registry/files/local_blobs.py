@@ -193,16 +193,17 @@ class LocalBlobs:
         return True
 
     def _delete(self, path: Path, older_than: float) -> bool:
-        if not path.exists():
-            return False
-        # Exclusively, so that nobody finds the content present between the look at its age and its removal.
-        with disk_errors(), self._locked(fcntl.LOCK_EX):
-            try:
-                if path.stat().st_mtime >= older_than:
-                    return False
-                path.unlink()
-            except FileNotFoundError:
+        with disk_errors():
+            if not path.exists():
                 return False
+            # Exclusively, so that nobody finds the content present between the look at its age and its removal.
+            with self._locked(fcntl.LOCK_EX):
+                try:
+                    if path.stat().st_mtime >= older_than:
+                        return False
+                    path.unlink()
+                except FileNotFoundError:
+                    return False
         return True
 
     def _in_folder(self, prefix: str) -> tuple[StoredBlob, ...]:
