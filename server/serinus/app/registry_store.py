@@ -11,7 +11,7 @@ from serinus.app.examining import Examiner, intake_limits
 from serinus.config.sections import RegistrySettings
 from serinus.config.settings import Settings
 from serinus.core.errors import ServerError
-from serinus.registry.files.artifacts import ArtifactStore
+from serinus.registry.files.artifacts import ArtifactStore, Collected
 from serinus.registry.files.bundle import BundleLimits
 from serinus.registry.files.receiving import Pace
 from serinus.registry.files.remote_blobs import open_blobs
@@ -94,9 +94,7 @@ async def tidy(store: RegistryStore, *, orphan_age_s: float) -> None:
     """Remove files that no version needs, now and then, until it is cancelled."""
     while True:
         try:
-            now = time.time()  # before what is used is read, as `collect` asks for
-            used = await store.registry.used_hashes()
-            collected = await store.artifacts.collect(used, older_than_s=orphan_age_s, now=now)
+            collected = await collect_orphans(store.registry, store.artifacts, orphan_age_s=orphan_age_s)
             if collected.count:
                 log.info("orphans removed", files=collected.count, bytes=collected.size_bytes)
         except ServerError as error:
@@ -104,3 +102,18 @@ async def tidy(store: RegistryStore, *, orphan_age_s: float) -> None:
         except Exception:
             log.exception("orphans not looked for: a bug")  # the task's outermost frame; the next time may be better
         await asyncio.sleep(_TIDY_EVERY_S)
+
+
+async def collect_orphans(registry: Registry, artifacts: ArtifactStore, *, orphan_age_s: float) -> Collected:
+    """Remove files older than `orphan_age_s` that no version needs.
+
+    Nothing, while nobody has ever written to the registry: then the files are those of another one, most often because
+    somebody mistyped its URL.
+
+    Raises:
+        StoreUnavailable: the database or the store cannot be reached.
+    """
+    now = time.time()  # before what is used is read, as `collect` asks for
+    if await registry.current_revision() == 0:
+        return Collected(0, 0)
+    return await artifacts.collect(await registry.used_hashes(), older_than_s=orphan_age_s, now=now)
