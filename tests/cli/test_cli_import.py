@@ -51,6 +51,16 @@ def test_versions_are_registered_one_by_one(tell, registry, repository):
     assert [each["outcome"] for each in json.loads(again.out)["versions"]] == ["registered", "was there"]
 
 
+def test_the_highest_version_of_a_new_model_is_stable(tell, registry, repository):
+    """As Triton would serve it; of a model that is registered somebody else has said which."""
+    tell("models", "import", repository)
+    assert [list(header.aliases) for header in registry.asked_for(pb.RegisterModelHeader)] == [[], ["stable"]]
+    (repository / "one" / "3").mkdir()
+    (repository / "one" / "3" / "model.onnx").write_bytes(models.tabular())
+    tell("models", "import", repository)
+    assert list(registry.asked_for(pb.RegisterModelHeader)[-1].aliases) == []
+
+
 def test_a_folder_that_is_not_there_is_a_usage_error(tell, tmp_path):
     """As every flag that means nothing."""
     ended = tell("models", "import", tmp_path / "nothing")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from serinus.cli.models.list import metric_bounds
+from serinus.cli.models.list import Row, metric_bounds
 from serinus.cli.output import CommandFailed
 from serinus.core.errors import StoreUnavailable
 from serinus_api.v1 import admin_pb2, predict_pb2
@@ -265,3 +265,20 @@ def test_a_server_that_names_files_elsewhere_is_not_believed(tell, registry, tmp
     assert (ended.code, ended.out) == (1, "")
     assert ended.err.startswith("error: the server names a file that cannot be written: ")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "aliases", "served", "is_put_away"),
+    [
+        (pb.VERSION_STATE_ARCHIVED, [], admin_pb2.MODEL_STATE_UNAVAILABLE, True),
+        (pb.VERSION_STATE_ARCHIVED, [], None, True),
+        (pb.VERSION_STATE_ARCHIVED, [], admin_pb2.MODEL_STATE_READY, False),
+        (pb.VERSION_STATE_ARCHIVED, ["stable"], None, False),
+        (pb.VERSION_STATE_ACTIVE, [], None, False),
+    ],
+)
+def test_what_is_archived_is_listed_while_anything_uses_it(state, aliases, served, is_put_away):
+    """An alias, or the server."""
+    version = pb.ModelVersion(model="m", version="1.0.0", state=state, aliases=aliases)
+    status = None if served is None else admin_pb2.ModelStatus(model="m", version="1.0.0", state=served)
+    assert Row(version, status).is_put_away is is_put_away

@@ -18,6 +18,7 @@ from serinus.config.importing import FoundVersions, ImportedVersion
 from serinus.config.model_directories import find_models
 from serinus.config.version_facts import dump_version_facts
 from serinus.core.errors import ModelRejected
+from serinus.core.selector import STABLE
 from serinus_client import Client, SerinusError, Unavailable
 from serinus_client.external_data import external_locations
 
@@ -55,7 +56,14 @@ def import_models(
         outcomes = [Outcome(each, "found") for each in found.versions]
     else:
         with connected(server) as client, bytes_progress() as progress:
-            outcomes = [_register(client, each, actor, progress, server.address) for each in found.versions]
+            there = {model.name for model in client.registry.models()}
+            highest = {each.model: each.version for each in sorted(found.versions, key=lambda each: each.version)}
+            outcomes = []
+            for each in found.versions:
+                # As Triton serves the highest version, unless the model is registered and somebody has said which.
+                is_stable = each.model not in there and highest[each.model] == each.version
+                aliases = (STABLE,) if is_stable else ()
+                outcomes.append(_register(client, each, aliases, actor, progress, server.address))
     if as_json:
         print_json(_document(found, outcomes))
     else:
@@ -71,7 +79,9 @@ def _locations(model: Path) -> Sequence[str]:
         raise ModelRejected(f"{model.name[:128]!r} cannot be read: {error.strerror}") from error
 
 
-def _register(client: Client, found: ImportedVersion, actor: str, progress: Progress, address: str) -> Outcome:
+def _register(
+    client: Client, found: ImportedVersion, aliases: Sequence[str], actor: str, progress: Progress, address: str
+) -> Outcome:
     """Register one version; a refusal is its own affair, a server that is gone is everyone's."""
     try:
         answer = client.registry.register(
@@ -81,6 +91,7 @@ def _register(client: Client, found: ImportedVersion, actor: str, progress: Prog
             facts=dump_version_facts(found.facts),
             main=found.main,
             files=found.files,
+            aliases=aliases,
             actor=actor,
             on_progress=upload_shown(progress, f"{found.model}@{found.version}"),
         )

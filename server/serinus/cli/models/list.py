@@ -45,6 +45,13 @@ class Row:
         return _NOT_LOADED if self.served is None else state_name(self.served.state)
 
     @property
+    def is_put_away(self) -> bool:
+        """Whether it is archived, and neither an alias nor the server has any use for it."""
+        one = self.registered
+        is_archived = one is not None and one.state == pb.VERSION_STATE_ARCHIVED and not one.aliases
+        return is_archived and self.state in {_NOT_LOADED, "UNAVAILABLE"}
+
+    @property
     def reason(self) -> str:
         """Why it is in that state, or ""."""
         return "" if self.served is None else self.served.reason
@@ -89,21 +96,23 @@ def list_models(
                 )
                 registered.extend(found)
             else:
-                registered.extend(_all(client, name, archived=archived))
+                registered.extend(_all(client, name))
         except Unsupported:
             pass  # a server without a registry still serves
         except SerinusError as error:
             trouble = error  # what serves is worth showing all the same
-        rows = joined(registered, served, only_registered=is_filtered)
+        rows = [
+            row for row in joined(registered, served, only_registered=is_filtered) if archived or not row.is_put_away
+        ]
         _show(rows, server.address, as_json=as_json)
         if trouble is not None and (not rows or not name):
             raise trouble
 
 
-def _all(client: Client, name: str, *, archived: bool) -> Iterable[pb.ModelVersion]:
+def _all(client: Client, name: str) -> Iterable[pb.ModelVersion]:
     for model in client.registry.models():
         if name in {"", model.name}:
-            yield from (v for v in model.versions if archived or v.state != pb.VERSION_STATE_ARCHIVED or v.aliases)
+            yield from model.versions
 
 
 def joined(
