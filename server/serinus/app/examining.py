@@ -2,12 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from serinus.app.loading import check_declarations
 from serinus.config.sections import IntakeSettings
-from serinus.config.version_facts import VersionFacts
+from serinus.config.version_facts import ServingOptions, VersionFacts
 from serinus.registry.records import Examination, GoldenResult
 from serinus.runtime.intake import Intake, IntakeLimits
+
+_NOT_APPLIED: Final = {
+    "slo": "serving.slo is recorded and shown on the card, and nothing acts on it yet",
+    "fallback": "serving.fallback is recorded, and not applied yet: no other version answers in this one's place",
+    "padding": "serving.padding is recorded, and not applied yet: only calls of equal lengths share a run",
+}
 
 
 class Examiner:
@@ -28,11 +35,16 @@ class Examiner:
         check_declarations(serving, serving.outputs, report.signature.outputs, "output")
         return Examination(
             signature=report.signature,
-            notes=report.notes,
+            notes=(*report.notes, *not_applied(serving)),
             goldens=tuple(GoldenResult(each.name, each.max_difference) for each in report.goldens),
             load_s=report.load_s,
             peak_bytes=report.peak_bytes,
         )
+
+
+def not_applied(serving: ServingOptions) -> tuple[str, ...]:
+    """What an author says about serving that has no effect, a sentence each: nobody should learn it from traffic."""
+    return tuple(note for name, note in _NOT_APPLIED.items() if name in serving.model_dump(exclude_defaults=True))
 
 
 def intake_limits(settings: IntakeSettings) -> IntakeLimits:
