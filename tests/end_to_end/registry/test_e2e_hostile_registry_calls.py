@@ -12,7 +12,7 @@ import pytest
 from serinus_api.v1 import admin_pb2, registry_pb2
 from serinus_api.v1 import registry_pb2 as pb
 from tests.end_to_end.registry.nursery import Nursery
-from tests.end_to_end.registry.places import Place, eventually, header, sqlite_place, times, upload
+from tests.end_to_end.registry.places import Place, eventually, header, register_messages, sqlite_place, times, upload
 from tests.support.invariants import SECRET, Answer, assert_no_leak, failure
 
 REGISTRY, ADMIN = "/serinus.v1.RegistryService/", "/serinus.v1.AdminService/"
@@ -95,11 +95,11 @@ def random_messages() -> Iterator[tuple[str, bytes]]:
 
 async def _answer(one: Place, method: str, message: bytes) -> Answer:
     """How a call of any method with one message ends; a stream that goes on is cancelled."""
+    if method.endswith("RegisterModel"):
+        return await register_messages(one.server.address, message)
     channel = one.channel
     try:
-        if method.endswith("RegisterModel"):
-            content = await channel.stream_unary(method)(iter([message]), timeout=30)
-        elif method.endswith(("Watch", "DownloadArtifact", "QuantizeModel")):
+        if method.endswith(("Watch", "DownloadArtifact", "QuantizeModel")):
             stream = channel.unary_stream(method)(message, timeout=30)
             content = await stream.read()
             stream.cancel()
@@ -137,7 +137,7 @@ async def test_facts_that_cannot_be_meant_are_refused(one: Place, name: str):
     async with one.undisturbed():
         await one.server.look()
         asked = header("hostile", "1.0.0", {"model.onnx": content}, facts_yaml=YAML[name])
-        answer = await upload(one.channel, asked, content)
+        answer = await upload(one.server.address, asked, content)
         assert (await one.server.look()).lag_s < 0.1
     assert answer.code is grpc.StatusCode.INVALID_ARGUMENT, answer
     assert answer.message.startswith(("INVALID_FACTS: ", "TEXT_TOO_LONG: ")), answer.message

@@ -88,7 +88,7 @@ async def world(one: Place) -> AsyncIterator[World]:
         made = World(one.server, channel=channel, neighbour=neighbour, golden=(INFER, golden))
         # What the first of their kind make and keep is nobody's leak, such as connections of the database.
         unsafe = header("first", "1.0.0", {MAIN: GOOD, "w.bin": hostile.pickled()})
-        await asyncio.gather(*(upload(channel, unsafe, hostile.pickled()) for _ in range(16)))
+        await asyncio.gather(*(upload(one.server.address, unsafe, hostile.pickled()) for _ in range(16)))
         yield made
 
 
@@ -110,7 +110,7 @@ async def answers(one: Place, world: World) -> dict[str, Answer]:
         told = [{**LOADED, **UNSAFE}[name][0] for name in names]
         found = await asyncio.gather(
             *(
-                upload(world.channel, header(name, "1.0.0", files), *files.values())
+                upload(world.server.address, header(name, "1.0.0", files), *files.values())
                 for name, files in zip(names, told, strict=True)
             )
         )
@@ -141,7 +141,7 @@ async def test_a_version_whose_loading_crashes_is_refused(one: Place, world: Wor
     pid = (await one.server.look()).pid
     async with world.standing():
         asked = header("crash", "1.0.0", one_file(hostile.hang()))
-        registering = asyncio.create_task(upload(world.channel, asked, hostile.hang()))
+        registering = asyncio.create_task(upload(world.server.address, asked, hostile.hang()))
         await eventually(lambda: _kill_child(pid, number))
         answer = await registering
     reason, words = ("CRASHED", "SIGSEGV") if number is signal.SIGSEGV else ("TOO_MUCH_MEMORY", "killed by the system")
@@ -184,7 +184,7 @@ async def test_bytes_that_were_not_declared_are_refused(
         sent = tuple(other[: len(chunk)] if chunk == GOOD[:-1] else chunk.replace(GOOD, other) for chunk in chunks)
         if reason == "HASH_MISMATCH":
             sent = (other[:-1] + bytes([other[-1] ^ 1]),)
-        answer = await upload(world.channel, header("bytes", "1.0.0", one_file(other)), *sent)
+        answer = await upload(world.server.address, header("bytes", "1.0.0", one_file(other)), *sent)
     assert_refused(answer, code, reason, words)
     assert kept(one) == before
 
