@@ -1,9 +1,7 @@
 """From a registered version and real inputs to a quantized version."""
 
-import contextlib
 import dataclasses
-import shutil
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from serinus.runtime.quantization.report import QuantizationBounds, Quantization
 from serinus.runtime.sources import Bundle
 from serinus.transport.quantize_values import QuantizeOrder
 from tests.support.records import PAIR, model_record, version_record
+from tests.support.scratch import scratch
 
 X = np.arange(8, dtype=np.float32).reshape(2, 4)
 FLOAT, INT8 = RecipeResult("float", accepted=True), RecipeResult("dynamic-all", accepted=True)
@@ -131,17 +130,6 @@ class FakeFiles:
 def source_options() -> ServingOptions:
     sample = WarmUpInput(dtype=DType.FP32, dims=(4,), fill="file", file=Path("samples/x.bin"))
     return ServingOptions(warm_up=(WarmUpSample(name="real", inputs={"x": sample}),))
-
-
-@contextlib.asynccontextmanager
-async def scratch(folder: Path) -> AsyncIterator[Path]:
-    """As a staging area gives one."""
-    work = folder / "scratch"
-    work.mkdir(parents=True)
-    try:
-        yield work
-    finally:
-        shutil.rmtree(work)
 
 
 @dataclasses.dataclass

@@ -7,11 +7,12 @@ import pytest
 
 from serinus.app.sources import ModelSources
 from serinus.config.models import ModelOptions, ModelSpec, VersionSpec
-from serinus.core.errors import InvalidInput, ModelRejected, NotFound
+from serinus.core.errors import InvalidInput, ModelRejected, NotFound, StoreUnavailable
 from serinus.lifecycle.models import Models
 from serinus.lifecycle.servable import MakeRoom
 from tests.lifecycle.fake_servables import FakeLoader, FakeServable
 from tests.support.fakes import settle
+from tests.support.scratch import scratch
 
 CONFIG = '{"max_batch_size": 4}'
 
@@ -63,7 +64,7 @@ class World:
             self.models,
             named=self.named,
             repository=self.repository if with_repository else None,
-            uploads=self.uploads,
+            scratch=lambda: scratch(self.uploads),
             examine=self.examine,
             taken=self.taken,
         )
@@ -232,7 +233,7 @@ async def test_files_that_cannot_be_written_leave_nothing_behind(world: World):
     """The disk is full, or as here a path is longer than a file system takes."""
     while (room := 4000 - len(str(world.uploads))) > 0:
         world.uploads /= "d" * min(room, 200)
-    with pytest.raises(OSError, match="name too long"):
+    with pytest.raises(StoreUnavailable):
         await world.sources().load("m" * 128, CONFIG, {"1/model.onnx": b"one"})
     assert (world.uploads.is_dir(), world.left_on_disk, world.loader.started) == (True, [], [])
 

@@ -43,7 +43,7 @@ class Catalog:
             models,
             named={spec.name: spec for spec in settings.model_specs},
             repository=settings.model_repository,
-            uploads=settings.state / "uploads",
+            scratch=store.area.scratch,
             examine=store.intake.examine,
             taken=taken,
         )

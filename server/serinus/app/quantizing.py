@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import aclosing
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from serinus.core.predictor import Tensors
 from serinus.core.signature import Signature
 from serinus.core.version import ModelVersion, Version
 from serinus.registry.files.disk import disk_errors
+from serinus.registry.files.staging import Scratch
 from serinus.registry.records import ModelRecord, Registered, VersionRecord
 from serinus.runtime.golden_files import as_declared, read_golden
 from serinus.runtime.quantization.quantizer import Progress, Quantizer
@@ -26,9 +27,6 @@ _ATTEMPTS = 5  # each that fails is one of another version of that number
 
 Collect = Callable[[ModelVersion, int, float], Awaitable[Tensors]]
 """Inputs of the next calls to a version that serves: so many rows, within so many seconds."""
-
-Scratch = Callable[[], AbstractAsyncContextManager[Path]]
-"""An empty folder, which is gone afterwards; raises StoreUnavailable or StoreFull if there can be none."""
 
 
 class Models(Protocol):

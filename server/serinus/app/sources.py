@@ -5,7 +5,6 @@ import dataclasses
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from open_inference.model_config_pb2 import ModelConfig
 from serinus.config.models import ModelOptions, ModelSpec
@@ -15,6 +14,8 @@ from serinus.core.errors import InvalidInput, ModelRejected, NotFound, ServerErr
 from serinus.core.version import check_model_name
 from serinus.lifecycle.models import Models
 from serinus.lifecycle.plan import ModelPlan
+from serinus.registry.files.disk import disk_errors
+from serinus.registry.files.staging import Scratch
 from serinus.telemetry.logs import get_logger
 
 log = get_logger("serinus.sources")
@@ -33,7 +34,7 @@ class ModelSources:
         models: Serves what is found.
         named: Models of the command line and the configuration file, by name.
         repository: A folder in Triton's layout, or None.
-        uploads: Files that clients send along are kept below it while they are loaded.
+        scratch: Files that clients send along are kept there while they are loaded.
         examine: Loads such files where they can do no harm.
         taken: Names that belong to these models; added to.
     """
@@ -44,14 +45,14 @@ class ModelSources:
         *,
         named: Mapping[str, ModelSpec],
         repository: Path | None,
-        uploads: Path,
+        scratch: Scratch,
         examine: Examine,
         taken: set[str],
     ) -> None:
         self._models = models
         self._named = named
         self._repository = repository
-        self._uploads = uploads
+        self._scratch = scratch
         self._examine = examine
         self._taken = taken
         self._taken.update(named)
@@ -111,6 +112,7 @@ class ModelSources:
             InvalidInput: a name or a configuration that cannot be meant.
             NotFound: no source has such a model.
             ModelRejected: it cannot be served; what served before goes on.
+            StoreFull, StoreUnavailable: there is no place for the files.
         """
         check_model_name(model)
         override = None if config_json is None else parse_config_json(config_json)
@@ -138,10 +140,9 @@ class ModelSources:
                 raise InvalidInput(
                     f"file {path[:64]!r}: expected '<version number>/model.onnx'", reason="WRONG_FILE", field="file"
                 )
-        await asyncio.to_thread(self._uploads.mkdir, parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=self._uploads, ignore_cleanup_errors=True) as root:
-            await asyncio.to_thread(_write, Path(root) / model, files)
-            plan = await _found(Path(root), model, override)
+        async with self._scratch() as root:
+            await asyncio.to_thread(_write, root / model, files)
+            plan = await _found(root, model, override)
             for spec in plan.versions:
                 assert isinstance(spec.source, Path), "a repository holds files: this is a bug"
                 await self._examine(spec.source.parent, spec.source.name, spec.options)
@@ -157,7 +158,8 @@ async def _found(root: Path, model: str, override: ModelConfig | None) -> ModelP
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    for path, content in files.items():
-        target = folder / path
-        target.parent.mkdir(parents=True)
-        target.write_bytes(content)
+    with disk_errors():
+        for path, content in files.items():
+            target = folder / path
+            target.parent.mkdir(parents=True)
+            target.write_bytes(content)

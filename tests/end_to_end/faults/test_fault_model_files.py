@@ -236,4 +236,4 @@ async def test_uploads_are_one_model_file_each(repository: tuple[World, Path], p
         assert_refused(answer, grpc.StatusCode.INVALID_ARGUMENT, reason, "expected '<version number>/model.onnx'")
     else:
         assert_refused(answer, REFUSED, "INVALID_MODEL", "is not an ONNX model, or is damaged")
-    assert list((root.parent / "state" / "uploads").glob("*")) == []
+    assert list((root.parent / "state" / "staging").glob("*/*")) == []

@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -16,6 +16,9 @@ from serinus.core.artifact import ArtifactFile, Manifest
 from serinus.core.errors import DataLost, InvalidInput, Overloaded, StoreFull, StoreUnavailable
 from serinus.registry.files.disk import CHUNK_BYTES, PRIVATE_FOLDER, disk_errors, in_thread
 from serinus.telemetry.logs import get_logger
+
+Scratch = Callable[[], contextlib.AbstractAsyncContextManager[Path]]
+"""An empty folder, which is gone afterwards; raises StoreUnavailable or StoreFull if there can be none."""
 
 _RETRY_S = 5.0  # uploads take seconds to minutes
 _LOOKS, _LOOK_S = 100, 0.01  # whoever looks for what was left behind holds a lock for a moment

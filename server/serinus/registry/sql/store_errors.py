@@ -1,7 +1,6 @@
 """What a database's own errors mean in our words; nothing of a URL, a path or a statement passes."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from sqlalchemy.exc import DBAPIError, InterfaceError
@@ -132,15 +131,3 @@ def _listed(sqlite: str, sqlstate: str) -> str:
             if code.startswith(beginning):
                 return kind
     return ""
-
-
-@contextlib.contextmanager
-def translated() -> Iterator[None]:
-    """Raise in our words what the database raises inside the block."""
-    try:
-        yield
-    except Exception as error:
-        meant = translate(error)
-        if meant is None:
-            raise
-        raise meant from error
