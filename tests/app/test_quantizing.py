@@ -13,7 +13,7 @@ from serinus.config.models import ModelOptions, WarmUpInput, WarmUpSample
 from serinus.config.version_facts import ServingOptions, VersionFacts
 from serinus.core.artifact import ArtifactFile, Manifest
 from serinus.core.dtypes import DType
-from serinus.core.errors import AlreadyExists, InvalidInput, StoreUnavailable
+from serinus.core.errors import AlreadyExists, InvalidInput, Overloaded, StoreUnavailable
 from serinus.core.predictor import Tensors
 from serinus.core.signature import Signature, TensorSpec
 from serinus.core.version import ModelVersion, Version
@@ -249,6 +249,20 @@ async def test_a_caller_that_goes_away_leaves_nothing(tmp_path: Path):
     await steps.aclose()
     assert here.quantizer.is_closed
     assert list(here.folder.rglob("*")) == []
+
+
+async def test_orders_that_wait_are_bounded(tmp_path: Path):
+    """Each keeps its calibration data; a place is free again when one ends, however it does."""
+    here = world(tmp_path)
+    waiting = [here.quantizing.quantize(here.order(traffic_rows=7)) for _ in range(4)]
+    for steps in waiting:
+        assert (await anext(steps)).stage == "collecting 7 rows from the calls that come in"
+    with pytest.raises(Overloaded) as refused:
+        await anext(here.quantizing.quantize(here.order()))
+    assert refused.value.reason == "TOO_MANY_QUANTIZATIONS"
+    for steps in waiting:
+        await steps.aclose()
+    assert len(await here.ordered()) == 4
 
 
 def test_golden_requests_stack(tmp_path: Path):

@@ -11,7 +11,7 @@ import numpy as np
 
 from serinus.config.version_facts import VersionFacts
 from serinus.core.artifact import Manifest
-from serinus.core.errors import AlreadyExists, InvalidInput
+from serinus.core.errors import AlreadyExists, InvalidInput, Overloaded
 from serinus.core.predictor import Tensors
 from serinus.core.signature import Signature
 from serinus.core.version import ModelVersion, Version
@@ -24,6 +24,8 @@ from serinus.runtime.sources import Bundle
 from serinus.transport.quantize_values import QuantizeOrder, QuantizeStep
 
 _ATTEMPTS = 5  # each that fails is one of another version of that number
+_MOST_ORDERS = 4  # one is carried out; the others wait, and keep their calibration data in memory
+_RETRY_S = 60.0  # an order takes minutes
 
 Collect = Callable[[ModelVersion, int, float], Awaitable[Tensors]]
 """Inputs of the next calls to a version that serves: so many rows, within so many seconds."""
@@ -95,6 +97,7 @@ class Quantizing:
         self._quantizer = quantizer
         self._collect = collect
         self._scratch = scratch
+        self._orders = 0
 
     async def quantize(self, order: QuantizeOrder) -> AsyncGenerator[QuantizeStep]:
         """Do as ordered; the last step holds the report. Closing the generator ends the work.
@@ -103,7 +106,23 @@ class Quantizing:
             InvalidInput: there is nothing to calibrate with, or the order cannot be meant.
             NotFound: there is no such version, or no call came to learn from.
             StoreFull, StoreUnavailable: there is no place to work in.
+            Overloaded: too many orders wait.
         """
+        if self._orders >= _MOST_ORDERS:
+            raise Overloaded(
+                f"{self._orders} models are being quantized or wait for it, the limit is {_MOST_ORDERS}",
+                retry_after_s=_RETRY_S,
+                reason="TOO_MANY_QUANTIZATIONS",
+            )
+        self._orders += 1
+        try:
+            async with aclosing(self._carried_out(order)) as steps:
+                async for step in steps:
+                    yield step
+        finally:
+            self._orders -= 1
+
+    async def _carried_out(self, order: QuantizeOrder) -> AsyncGenerator[QuantizeStep]:
         record = await self._registry.version(order.model, order.selector)
         paths = await self._artifacts.paths(record.manifest)
         if order.traffic_rows:

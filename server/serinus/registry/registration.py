@@ -211,7 +211,8 @@ class Registrations:
             model = await self._model(plan.model)
             if (same := registered(model, plan)) is not None:
                 return same
-            candidate = draft(model, plan, examination)
+            # On a thread: many versions of many tensors are compared for as long as others would wait.
+            candidate = await in_thread(draft, model, plan, examination)
             if not is_kept:
                 await self._artifacts.keep(staging)
                 is_kept = True
