@@ -11,7 +11,7 @@ from tests.end_to_end.registry.nursery import Nursery
 from tests.end_to_end.registry.places import Place, eventually, sqlite_place, times
 from tests.support.disks import files_below, sha256
 
-KILLS = 16
+KILLS = 14
 PADDING = 200_000  # floats: a file that takes a moment to be written
 TABLES = "[registry]\norphan_age_s = 60\n"
 LONGEST_S = 1.2  # of a registration; most of it is its examination

@@ -57,6 +57,7 @@ async def test_a_version_is_loaded_and_unloaded_beside_others(one: Place):
     await one.register("m", "1.0.0", times(2))
     await one.register("m", "1.1.0", times(3))
     await eventually(lambda: one.serves("m", 2))
+    await eventually(lambda: _is_away(one, "m", "2", "not loaded"))
     await refusal(one.factor("m", "1.1.0"), NotLoaded, "NOT_LOADED", "serinus models load m@1.1.0")
     async with one.undisturbed(), calling(one, "m", 2):
         for _ in range(3):

@@ -86,9 +86,8 @@ async def world(one: Place) -> AsyncIterator[World]:
         grpc.aio.insecure_channel(one.server.address, options=CHANNEL_OPTIONS) as neighbour,
     ):
         made = World(one.server, channel=channel, neighbour=neighbour, golden=(INFER, golden))
-        # What the first of their kind make and keep is nobody's leak, such as connections of the database.
-        unsafe = header("first", "1.0.0", {MAIN: GOOD, "w.bin": hostile.pickled()})
-        await asyncio.gather(*(upload(one.server.address, unsafe, hostile.pickled()) for _ in range(16)))
+        # What the first of their kind make and keep is nobody's leak: the connections of the database.
+        await asyncio.gather(*(one.client.registry.model("good") for _ in range(64)))
         yield made
 
 
