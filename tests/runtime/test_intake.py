@@ -415,7 +415,8 @@ async def test_the_child_has_little_to_lose():
     names = {name for _, name in found.pop("interfaces")}
     assert names <= {"lo"} or os.getuid() != 0, "a user may not be allowed a network of its own"
     assert set(found.pop("environment")) == {
-        "LANG", "LC_CTYPE", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PYTHONDONTWRITEBYTECODE",
+        "LANG", "LC_CTYPE", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ORT_DISABLE_TELEMETRY",
+        "PYTHONDONTWRITEBYTECODE",
     } - ({"LC_CTYPE"} if "LC_CTYPE" not in found else set())  # fmt: skip
     assert found == {"files": [], "written": 0, "core": 0, "cpu": 60, "nice": 10, "leader": True}
 
