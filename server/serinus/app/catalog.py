@@ -22,7 +22,8 @@ from serinus.transport.registry_ports import RegistryParts
 
 log = get_logger("serinus.catalog")
 
-_PATIENCE_S = 5.0  # with a database at the start: after that the server starts with what it saw last
+_PATIENCE_S = 5.0  # with a database at the start: after that the server starts without it
+_PATIENCE_WITH_SNAPSHOT_S = 1.0  # the same where there is something to serve meanwhile
 
 Job = Coroutine[Any, Any, None]
 
@@ -71,7 +72,7 @@ class Catalog:
         """Load what the registry wants, as it is now or was when it was last seen; `jobs` run already."""
         follower = self._store.follower
         try:
-            async with asyncio.timeout(_PATIENCE_S):
+            async with asyncio.timeout(_PATIENCE_WITH_SNAPSHOT_S if follower.snapshot.revision else _PATIENCE_S):
                 await follower.wait_until_read()
         except TimeoutError:
             log.warning("registry not read", trouble=follower.trouble, revision=follower.snapshot.revision)
