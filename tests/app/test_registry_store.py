@@ -34,3 +34,13 @@ async def test_a_registry_that_nobody_has_written_to_owns_no_files(tmp_path: Pat
         await store(place, b"of another registry", modified_s=100)
         assert await collect_orphans(place.registry, place.artifacts, orphan_age_s=60) == Collected(0, 0)
         assert place.stored() == {b"of another registry"}
+
+
+async def test_a_store_that_another_registry_claimed_is_left_alone(tmp_path: Path):
+    """Two registries on one bucket would else delete each other's files."""
+    async with workplace(tmp_path) as place:
+        await place.registry.register(draft("1.0.0", content="used"), actor="ann")
+        await place.artifacts.claim("the hash of another registry's first write")
+        await store(place, b"of another registry", modified_s=100)
+        assert await collect_orphans(place.registry, place.artifacts, orphan_age_s=60) == Collected(0, 0)
+        assert place.stored() == {b"of another registry"}

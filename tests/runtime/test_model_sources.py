@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from serinus.config.models import ModelOptions
 from serinus.core.artifact import ArtifactFile, Manifest
 from serinus.core.dtypes import DType
-from serinus.core.errors import DataLost, ModelRejected
+from serinus.core.errors import DataLost, ModelRejected, StoreUnavailable
 from serinus.core.predictor import Request
 from serinus.runtime.golden_files import write_golden
 from serinus.runtime.goldens import GoldenRun
@@ -140,8 +140,17 @@ def test_a_file_that_is_gone_is_lost(store, load_source, path):
     bundle.paths[path].unlink()
     assert lost(load_source, bundle) == (
         "HASH_MISMATCH",
-        f"the registered file {Path(path).name!r} is missing or cannot be read",
+        f"the registered file {Path(path).name!r} is missing",
     )
+
+
+def test_a_disk_in_trouble_loses_nothing(store, load_source):
+    """It is asked again later; a folder stands for a file that cannot be read."""
+    bundle = store.bundle(m__model_onnx=adding("w.bin"), m__w_bin=WEIGHTS.tobytes())
+    bundle.paths["m/w.bin"].unlink()
+    bundle.paths["m/w.bin"].mkdir()
+    with pytest.raises(StoreUnavailable, match=r"'w\.bin' cannot be read now"):
+        load_source(bundle)
 
 
 def test_a_loaded_model_does_not_need_its_files(store, load_source):

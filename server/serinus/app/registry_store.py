@@ -107,13 +107,17 @@ async def tidy(store: RegistryStore, *, orphan_age_s: float) -> None:
 async def collect_orphans(registry: Registry, artifacts: ArtifactStore, *, orphan_age_s: float) -> Collected:
     """Remove files older than `orphan_age_s` that no version needs.
 
-    Nothing, while nobody has ever written to the registry: then the files are those of another one, most often because
-    somebody mistyped its URL.
+    Nothing, if the files are another registry's: nobody has ever written to this one, most often because somebody
+    mistyped its URL; or another one has claimed the store. The hash of a registry's first write tells it from others.
 
     Raises:
         StoreUnavailable: the database or the store cannot be reached.
     """
     now = time.time()  # before what is used is read, as `collect` asks for
-    if await registry.current_revision() == 0:
+    first = await registry.audit(0, limit=1)
+    if not first:
+        return Collected(0, 0)
+    if await artifacts.claim(first[0].hash) != first[0].hash:
+        log.warning("orphans not looked for", trouble="the artifact store belongs to another registry")
         return Collected(0, 0)
     return await artifacts.collect(await registry.used_hashes(), older_than_s=orphan_age_s, now=now)

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol, assert_never
 
 from serinus.core.artifact import Manifest, check_artifact_path
-from serinus.core.errors import DataLost, InvalidInput, ModelRejected
+from serinus.core.errors import DataLost, InvalidInput, ModelRejected, StoreUnavailable
 from serinus.runtime.plain_files import Buffer, NotPlain, map_plain_file, read_whole
 
 
@@ -163,8 +163,10 @@ class _Verified:
         try:
             # Bounded: whatever lies there now must not decide how much memory is taken.
             content = read_whole(self._bundle.paths[path], registered.size_bytes)
-        except (KeyError, OSError) as error:
-            raise DataLost(f"the registered file {name!r} is missing or cannot be read") from error
+        except (KeyError, FileNotFoundError) as error:
+            raise DataLost(f"the registered file {name!r} is missing") from error
+        except OSError as error:  # a disk in trouble, or no descriptor left: that may pass
+            raise StoreUnavailable(f"the registered file {name!r} cannot be read now") from error
         if len(content) != registered.size_bytes or hashlib.sha256(content).hexdigest() != registered.sha256:
             raise DataLost(f"the file {name!r} is not what was registered: its bytes have another sha256")
         return content

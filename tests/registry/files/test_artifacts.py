@@ -137,3 +137,10 @@ async def test_collecting_beside_registrations_never_takes_what_they_use(tmp_pat
             chosen = rng.sample(contents, 3)
             await asyncio.gather(collect(), collect(), *(register(area, content) for content in chosen))
             assert await store.has(committed) == committed
+
+
+async def test_the_first_who_claims_a_store_owns_it(blobs: Blobs) -> None:
+    """Every registry is told whose it is, however often it asks."""
+    store = ArtifactStore(blobs)
+    assert [await store.claim(owner) for owner in ("one", "other", "one")] == ["one"] * 3
+    assert [blob async for blob in blobs.list()] == []

@@ -94,6 +94,10 @@ class ArtifactStore:
         """
         return self._blobs.read(sha256, offset)
 
+    async def claim(self, owner: str) -> str:
+        """Which registry the files belong to: `owner`, if none claimed them before."""
+        return await self._blobs.claim(owner)
+
     async def collect(self, used: frozenset[str], *, older_than_s: float, now: float) -> Collected:
         """Remove what is not in `used` and was not put or asked for within `older_than_s`, the grace period.
 

@@ -60,6 +60,10 @@ class Blobs(Protocol):
         """Whether the content is kept and has that hash; one that has another is removed, so that it is asked for."""
         ...
 
+    async def claim(self, owner: str) -> str:
+        """Whose the content is: `owner`, if nobody claimed it before. Only its owner may delete what nobody uses."""
+        ...
+
     async def delete(self, sha256: str, *, older_than: float) -> bool:
         """Remove the content if it was last put or asked for before `older_than`; whether it was."""
         ...

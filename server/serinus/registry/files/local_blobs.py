@@ -105,9 +105,24 @@ class LocalBlobs:
             for blob in await in_thread(self._in_folder, prefix):
                 yield blob
 
+    async def claim(self, owner: str) -> str:
+        """Whose the folder is; see Blobs."""
+        return await in_thread(self._claim, owner)
+
     async def sweep(self, _used: frozenset[str], /, *, older_than: float) -> None:
         """Remove what writes that were cut off before `older_than` left behind."""
         await in_thread(self._sweep, older_than)
+
+    def _claim(self, owner: str) -> str:
+        mark, draft = self._folder / "owner", self._folder / "tmp" / secrets.token_hex(16)
+        with disk_errors():
+            self._make_durable(draft.parent)
+            draft.write_text(owner, encoding="ascii")
+            # A link is made whole or not at all, and never in the place of another.
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, mark)
+            draft.unlink()
+            return mark.read_text(encoding="ascii", errors="replace")
 
     def _path(self, sha256: str) -> Path:
         check_sha256(sha256)  # what a caller says becomes part of a path here

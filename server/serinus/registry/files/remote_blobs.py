@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakValueDictionary
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import from_url
 
 from serinus.config.errors import ConfigError
@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # these names exist in its stubs alone
     from obstore.store import ObjectStore
 
 PART_BYTES = 8 << 20  # few enough requests, and short enough to end within a request's time limit
+_OWNER = "owner"
 _PARTS_AT_ONCE = 4
 _HEADS_AT_ONCE = 16
 _PAGE = 1000
@@ -128,6 +129,16 @@ class RemoteBlobs:
         async with _asking(self._operation_s):
             await obstore.delete_async(self._store, _key(sha256))
         return True
+
+    async def claim(self, owner: str) -> str:
+        """Whose the store is; see Blobs."""
+        async with _asking(self._operation_s):
+            try:
+                await obstore.put_async(self._store, _OWNER, owner.encode(), mode="create")
+            except AlreadyExistsError:
+                found = await obstore.get_async(self._store, _OWNER)
+                return bytes(await found.bytes_async()).decode(errors="replace")
+        return owner
 
     async def list(self) -> AsyncIterator[StoredBlob]:
         """All that is in the store."""
