@@ -192,7 +192,13 @@ async def test_a_model_that_no_source_has_is_not_found(world: World):
     """The sentence says where was looked."""
     for with_repository, message in [
         (True, "model 'none' is not in the repository"),
-        (False, "model 'none': expected a model of the command line, there is no repository"),
+        (
+            False,
+            (
+                "model 'none': expected one that is registered, or that the server was started with; "
+                "'serinus models list' shows them"
+            ),
+        ),
     ]:
         with pytest.raises(NotFound) as refused:
             await world.sources(with_repository=with_repository).load("none", None, {})

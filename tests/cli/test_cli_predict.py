@@ -123,7 +123,8 @@ def test_pickled_files_are_not_read(ask, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["nope", "--input=x=1"], "model 'nope': expected one that this server has (NOT_FOUND)"),
+        (["nope", "--input=x=1"],
+         "model 'nope': expected one that this server has; 'serinus models list' shows them (NOT_FOUND)"),
         (["tab", "--input=x=[[1, 2]]"], "input 'x': expected shape [-1, 8], got [1, 2] (WRONG_SHAPE)"),
         (["tab", '--input=x=[["a"]]'], "input 'x': expected FP32, got a list of BYTES (WRONG_DTYPE)"),
         (["tab", f"--input=x=[{ROW}]", "--save=y=@/nowhere/y.npy"],

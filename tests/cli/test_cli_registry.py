@@ -34,6 +34,18 @@ def test_from_a_file_to_a_served_version_and_back(serinus, running, tmp_path):
     second = ask("models", "register", "tab", tmp_path / "two.onnx", "--version", "1.0.1", "--alias", "canary")
     assert [file["path"] for file in second["files"]] == ["two.bin", "two.onnx"]
     assert not ask("models", "register", "tab", tmp_path / "two.onnx", "--version", "1.0.1")["created"]
+    again = ("models", "register", "tab", tmp_path / "two.onnx", "--version", "1.0.1", "--alias", "prod")
+    ended = serinus(*again, "--server", running.target)
+    assert (ended.code, ended.err) == (
+        1,
+        "error: tab@1.0.1 was registered before, and prod does not name it: "
+        "'serinus models alias tab prod 1.0.1' lets it\n",
+    )
+    ended = serinus("models", "list", "nobody", "--server", running.target)
+    assert (ended.code, ended.err) == (
+        1,
+        "error: no model 'nobody' is there; 'serinus models list' shows those that are\n",
+    )
     ask("models", "load", "tab@canary")
     listed = ask("models", "list", "tab", "--metric", "accuracy>=0.9", "--tag", "team=vision", "--framework", "PyTorch")
     assert [(row["version"], row["state"]) for row in listed] == [("1.0.0", "READY")]

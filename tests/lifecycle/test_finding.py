@@ -30,7 +30,12 @@ async def test_a_version_is_found_by_nothing_by_number_and_by_name(world: World,
 
 async def test_an_unknown_model_is_not_found(world: World):
     """Whichever version is asked for."""
-    expected = (NotFound, "NOT_FOUND", "model", "model 'm': expected one that this server has")
+    expected = (
+        NotFound,
+        "NOT_FOUND",
+        "model",
+        "model 'm': expected one that this server has; 'serinus models list' shows them",
+    )
     assert refusal(world, "m", "") == refusal(world, "m", "1") == expected
 
 

@@ -192,7 +192,7 @@ async def test_unloading_what_is_not_there_is_not_found(world: World):
     """And unloading twice is no mistake."""
     with pytest.raises(NotFound) as refused:
         await world.models.unload("m")
-    assert refused.value.message == "model 'm': expected one that this server has"
+    assert refused.value.message == "model 'm': expected one that this server has; 'serinus models list' shows them"
     await world.models.reload(model_plan("m", 1))
     await world.models.unload("m")
     await world.models.unload("m")

@@ -196,11 +196,13 @@ ZEROS = bytes(1 << 20)
         pytest.param(b"PK\x03\x04 and no more", WHAT_NUMPY_WRITES, id="garbage"),
         pytest.param(archive(("output/y.npy", npy(X)))[:-30], WHAT_NUMPY_WRITES, id="truncated"),
         pytest.param(npy(X), WHAT_NUMPY_WRITES, id="bare array"),
-        pytest.param(archive(), "expected at least one array 'output/…'", id="nothing in it"),
-        pytest.param(archive(("input/x.npy", npy(X))), "expected at least one array 'output/…'", id="no output"),
-        pytest.param(archive(("y.npy", npy(X))), "expected arrays 'input/…' and 'output/…', got 'y.npy'", id="no side"),
+        pytest.param(archive(), "expected at least one array 'output/NAME'", id="nothing in it"),
+        pytest.param(archive(("input/x.npy", npy(X))), "expected at least one array 'output/NAME'", id="no output"),
         pytest.param(
-            archive(("../y.npy", npy(X))), "expected arrays 'input/…' and 'output/…', got '../y.npy'", id="up"
+            archive(("y.npy", npy(X))), "expected arrays 'input/NAME' and 'output/NAME', got 'y.npy'", id="no side"
+        ),
+        pytest.param(
+            archive(("../y.npy", npy(X))), "expected arrays 'input/NAME' and 'output/NAME', got '../y.npy'", id="up"
         ),
         pytest.param(archive(("output/y.npy", b"text")), WHAT_NUMPY_WRITES, id="no array"),
         pytest.param(

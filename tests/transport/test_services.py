@@ -123,7 +123,7 @@ async def test_a_call_is_answered(services: Fixture):
         (
             predict_pb2.PredictRequest(model="none").SerializeToString(),
             grpc.StatusCode.NOT_FOUND,
-            "NOT_FOUND: model 'none': expected one that this server has",
+            "NOT_FOUND: model 'none': expected one that this server has; 'serinus models list' shows them",
             "NOT_FOUND",
         ),
     ],
@@ -169,7 +169,7 @@ async def test_info_about_what_there_is_not_is_not_found(services: Fixture):
     asked = predict_pb2.GetModelInfoRequest(model="none").SerializeToString()
     assert await services.refusal(INFO, asked) == (
         grpc.StatusCode.NOT_FOUND,
-        "NOT_FOUND: model 'none': expected one that this server has",
+        "NOT_FOUND: model 'none': expected one that this server has; 'serinus models list' shows them",
     )
     code, _ = await services.refusal(INFO, predict_pb2.GetModelInfoRequest(model="../etc").SerializeToString())
     assert code is grpc.StatusCode.INVALID_ARGUMENT

@@ -131,7 +131,11 @@ class ModelSources:
                 f"model {model!r} was named at the start: expected no 'config' for it", reason="WRONG_PARAMETER"
             )
         else:
-            raise NotFound(f"model {model!r}: expected a model of the command line, there is no repository")
+            raise NotFound(
+                f"model {model!r}: expected one that is registered, or that the server was started with; "
+                "'serinus models list' shows them",
+                field="model",
+            )
 
     async def _load_staged(self, model: str, override: ModelConfig, files: Mapping[str, bytes]) -> None:
         """Serve `files` from a repository of one model that is gone when they are loaded."""

@@ -21,7 +21,9 @@ def why_not(model: str, version: str, one: OneModel | None) -> ServerError:
         return impossible
     versions = [] if one is None else one.versions()
     if one is None or not (versions or one.rejected):
-        return NotFound(f"model {model[:64]!r}: expected one that this server has", field="model")
+        return NotFound(
+            f"model {model[:64]!r}: expected one that this server has; 'serinus models list' shows them", field="model"
+        )
     identity = resolve(version, versions, {**one.plan.aliases, **one.aliases})
     status = None if identity is None else one.status(identity)
     if status is not None and status.state is ModelState.LOADING:

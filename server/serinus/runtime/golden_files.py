@@ -55,14 +55,14 @@ def read_golden(name: str, content: bytes) -> tuple[Tensors, Tensors]:
             for member in _checked(name, archive.infolist(), len(content)):
                 side, _, tensor = member.filename.removesuffix(".npy").partition("/")
                 if side not in sides or not tensor:
-                    raise invalid(name, f"expected arrays 'input/…' and 'output/…', got {member.filename[:64]!r}")
+                    raise invalid(name, f"expected arrays 'input/NAME' and 'output/NAME', got {member.filename[:64]!r}")
                 if tensor in sides[side]:
                     raise invalid(name, f"{member.filename[:64]!r} stands in it twice")
                 sides[side][tensor] = _array(name, archive.read(member))
     except _DAMAGED as error:
         raise invalid(name, "expected what numpy.savez writes") from error
     if not sides["output"]:
-        raise invalid(name, "expected at least one array 'output/…'")
+        raise invalid(name, "expected at least one array 'output/NAME'")
     return sides["input"], sides["output"]
 
 

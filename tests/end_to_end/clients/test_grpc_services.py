@@ -156,7 +156,7 @@ async def test_buf_makes_a_prediction_and_reads_an_error(server: ChildServer, tm
     assert (code != 0, error["code"], error["message"]) == (
         True,
         "not_found",
-        "NOT_FOUND: model 'nobody': expected one that this server has",
+        "NOT_FOUND: model 'nobody': expected one that this server has; 'serinus models list' shows them",
     )
 
 

@@ -176,5 +176,5 @@ async def test_a_failed_call_of_a_stream_keeps_its_id(server: ChildServer):
         [answer] = [each async for each in stream]
     assert (answer.infer_response.id, answer.error_message) == (
         "17",
-        "NOT_FOUND: model 'nobody': expected one that this server has",
+        "NOT_FOUND: model 'nobody': expected one that this server has; 'serinus models list' shows them",
     )

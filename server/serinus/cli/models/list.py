@@ -104,6 +104,8 @@ def list_models(
         rows = [
             row for row in joined(registered, served, only_registered=is_filtered) if archived or not row.is_put_away
         ]
+        if name and not rows and not is_filtered and trouble is None:
+            raise CommandFailed(f"no model {name[:128]!r} is there; 'serinus models list' shows those that are")
         _show(rows, server.address, as_json=as_json)
         if trouble is not None and (not rows or not name):
             raise trouble

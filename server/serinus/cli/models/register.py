@@ -8,7 +8,7 @@ import typer
 from serinus.cli.models.documents import change_word, version_document
 from serinus.cli.models.facts import Said, facts_yaml
 from serinus.cli.models.flags import ActorOption, NameArgument, RevisionOption, pairs
-from serinus.cli.output import cell, console, print_json
+from serinus.cli.output import CommandFailed, cell, console, print_json
 from serinus.cli.progress import bytes_progress, upload_shown
 from serinus.cli.target import JsonOption, Server, connected, server_command
 from serinus_api.v1 import registry_pb2 as pb
@@ -96,6 +96,12 @@ def register(
         print_json({**version_document(answer.version), "created": answer.created, "model_revision": answer.revision})
     else:
         _print(answer)
+    if unset := [each for each in alias if each not in answer.version.aliases]:
+        # A version that was there before is left as it is: its aliases may have been moved on purpose since.
+        raise CommandFailed(
+            f"{name}@{version} was registered before, and {', '.join(unset)} does not name it: "
+            f"'serinus models alias {name} {unset[0]} {version}' lets it"
+        )
 
 
 def _print(answer: pb.RegisterModelResponse) -> None:
