@@ -38,8 +38,10 @@ def test_from_a_file_to_a_served_version_and_back(serinus, running, tmp_path):
     ended = serinus(*again, "--server", running.target)
     assert (ended.code, ended.err) == (
         1,
-        "error: tab@1.0.1 was registered before, and prod does not name it: "
-        "'serinus models alias tab prod 1.0.1' lets it\n",
+        (
+            "error: tab@1.0.1 was registered before, and prod does not name it: "
+            "'serinus models alias tab prod 1.0.1' lets it\n"
+        ),
     )
     ended = serinus("models", "list", "nobody", "--server", running.target)
     assert (ended.code, ended.err) == (
