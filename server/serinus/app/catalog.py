@@ -32,13 +32,14 @@ class Catalog:
     """The models of the operator and of the registry.
 
     Attributes:
+        models: What serves of them.
         placing: Loads and unloads on somebody's word.
     """
 
     def __init__(self, settings: Settings, *, models: Models, store: RegistryStore, taken: set[str]) -> None:
         mode = FollowMode(settings.registry.mode)
         self._settings = settings
-        self._models = models
+        self.models = models
         self._store = store
         self._sources = ModelSources(
             models,
@@ -79,7 +80,7 @@ class Catalog:
         self._following.apply(follower.snapshot)
         for model in follower.snapshot.models:
             try:
-                await self._models.settled(model)
+                await self.models.settled(model)
             except ServerError:
                 continue  # the log and the index have it; the others serve
 
@@ -94,7 +95,7 @@ class Catalog:
         """What a probe is told beside yes and no."""
         follower = self._store.follower
         registry = "behind" if follower.is_behind else "followed"
-        return {"serving": len(self._models.serving()), "registry": registry, "revision": follower.snapshot.revision}
+        return {"serving": len(self.models.serving()), "registry": registry, "revision": follower.snapshot.revision}
 
     def parts(self) -> RegistryParts:
         """What the RPCs of the registry are made from."""
@@ -119,6 +120,6 @@ class Catalog:
         )
 
     async def _collect(self, version: ModelVersion, rows: int, timeout_s: float) -> Tensors:
-        servable = self._models.find(version.model, version.number_text)
+        servable = self.models.find(version.model, version.number_text)
         assert isinstance(servable, ServedVersion), "this server's loader makes nothing else: this is a bug"
         return await servable.collect(rows, timeout_s=timeout_s)

@@ -108,39 +108,15 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
     threads = settings.compute.threads or max(1, round(cpu_quota()))
     registry = CollectorRegistry()
     metrics = Metrics(registry)
-    budget = ByteBudget(settings.limits.max_bytes_in_flight)
-    metrics.watch_bytes_in_flight(lambda: budget.used, budget.limit)
     drain = Drain()
     with _refusals():
         resolve_providers(settings.compute.providers)
     async with contextlib.AsyncExitStack() as block:
         pool = block.enter_context(ComputePool(threads))
         tasks = await block.enter_async_context(_tasks())
-        taken: set[str] = set()
         with _refusals():
-            store = await block.enter_async_context(open_registry(settings, is_reserved=taken.__contains__))
-        metrics.watch_registry(lambda: store.follower.snapshot.revision, lambda: store.follower.is_behind)
-        loader = VersionLoader(
-            pool=pool,
-            slots=RunSlots(threads),
-            budget=budget,
-            metrics=metrics,
-            providers=tuple(settings.compute.providers),
-            tasks=tasks,
-            threads=LoadThreads(at_once=settings.loading.parallel, timeout_s=settings.loading.timeout_s),
-            fetch=store.artifacts.paths,
-        )
-        models = await block.enter_async_context(
-            Models(
-                loader,
-                refused=metrics.refused,
-                forget=metrics.forget,
-                metrics=metrics.loads,
-                max_bytes=settings.loading.max_models_bytes,
-            )
-        )
-        catalog = Catalog(settings, models=models, store=store, taken=taken)
-        facts = ServerFacts(version=VERSION, started_unix_s=time.time(), compute_threads=threads)
+            catalog = await block.enter_async_context(_catalog(settings, metrics=metrics, pool=pool, tasks=tasks))
+        models = catalog.models
         face = Face(
             FaceParts(
                 models=models,
@@ -149,7 +125,7 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
                 logs=logs,
                 drain=drain,
                 limits=settings.limits,
-                facts=facts,
+                facts=ServerFacts(version=VERSION, started_unix_s=time.time(), compute_threads=threads),
                 registry=catalog.parts(),
             )
         )
@@ -173,6 +149,36 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
         )
         log.info("serving", grpc_port=server.grpc_port, http_port=server.http_port, compute_threads=threads)
         yield server
+
+
+@contextlib.asynccontextmanager
+async def _catalog(
+    settings: Settings, *, metrics: Metrics, pool: ComputePool, tasks: asyncio.TaskGroup
+) -> AsyncIterator[Catalog]:
+    """Everything that can be served, before anything of it is loaded."""
+    budget = ByteBudget(settings.limits.max_bytes_in_flight)
+    metrics.watch_bytes_in_flight(lambda: budget.used, budget.limit)
+    taken: set[str] = set()
+    async with open_registry(settings, is_reserved=taken.__contains__) as store:
+        metrics.watch_registry(lambda: store.follower.snapshot.revision, lambda: store.follower.is_behind)
+        loader = VersionLoader(
+            pool=pool,
+            slots=RunSlots(pool.threads),
+            budget=budget,
+            metrics=metrics,
+            providers=tuple(settings.compute.providers),
+            tasks=tasks,
+            threads=LoadThreads(at_once=settings.loading.parallel, timeout_s=settings.loading.timeout_s),
+            fetch=store.artifacts.paths,
+        )
+        async with Models(
+            loader,
+            refused=metrics.refused,
+            forget=metrics.forget,
+            metrics=metrics.loads,
+            max_bytes=settings.loading.max_models_bytes,
+        ) as models:
+            yield Catalog(settings, models=models, store=store, taken=taken)
 
 
 def _http(settings: HttpSettings, *, registry: CollectorRegistry, face: Face, catalog: Catalog) -> HttpServer:
