@@ -12,8 +12,8 @@ from serinus.runtime.pool import step_back
 
 T = TypeVar("T")
 
-# Python's own 5 ms is what a call waits for when a load holds the interpreter's lock; measured while 100 MiB were
-# loaded, the event loop's longest stall fell from 3 to 5 ms to 1.3 ms. Always, it would cost calls without a load.
+# Python's own 5 ms is what a call waits for when a load holds the interpreter's lock; in four of five loads of 100 MiB
+# the event loop's longest stall fell from 3 to 5 ms to 1.3 ms. Only while something loads: what it costs is not known.
 _SWITCH_INTERVAL_S = 0.001
 
 
