@@ -50,9 +50,11 @@ def external_locations(model: Path) -> list[str]:
         OSError: the model file cannot be read.
     """
     with model.open("rb") as stream:
-        if not model.stat().st_size:
-            return []
-        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        try:
+            content = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        except ValueError:
+            return []  # empty, as mmap alone can tell for certain: another process may be writing the file
+        with content:
             return sorted(set(_locations(content)))
 
 

@@ -99,8 +99,9 @@ class Place:
     def file(self, content: bytes, name: str = "model.onnx") -> Path:
         """A file of the client's, which no later one overwrites."""
         file = self.folder / "client" / hashlib.sha256(content).hexdigest() / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
+        if not file.exists():  # an upload of the same content may be reading it
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
         return file
 
     async def factor(self, model: str, version: str = "") -> float:
