@@ -67,6 +67,58 @@ DATA_TYPE_BYTES: DataType.ValueType  # 14
 """Each element is a 4-byte little-endian length followed by that many bytes; for an ONNX string, UTF-8."""
 Global___DataType: _TypeAlias = DataType  # noqa: Y015
 
+class _Route:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RouteEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Route.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ROUTE_UNSPECIFIED: _Route.ValueType  # 0
+    """Nothing shares the model's calls out: it is what the caller named, or stable."""
+    ROUTE_PINNED: _Route.ValueType  # 2
+    """The caller named it, and so passed the rollout by."""
+    ROUTE_RULE: _Route.ValueType  # 3
+    """A rule about the caller's attributes."""
+    ROUTE_WEIGHT: _Route.ValueType  # 4
+    """The routing key's bucket, or a drawn one."""
+
+class Route(_Route, metaclass=_RouteEnumTypeWrapper):
+    """Why a version answered."""
+
+ROUTE_UNSPECIFIED: Route.ValueType  # 0
+"""Nothing shares the model's calls out: it is what the caller named, or stable."""
+ROUTE_PINNED: Route.ValueType  # 2
+"""The caller named it, and so passed the rollout by."""
+ROUTE_RULE: Route.ValueType  # 3
+"""A rule about the caller's attributes."""
+ROUTE_WEIGHT: Route.ValueType  # 4
+"""The routing key's bucket, or a drawn one."""
+Global___Route: _TypeAlias = Route  # noqa: Y015
+
+class _FallbackReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FallbackReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FallbackReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FALLBACK_REASON_UNSPECIFIED: _FallbackReason.ValueType  # 0
+    FALLBACK_REASON_ERROR: _FallbackReason.ValueType  # 1
+    FALLBACK_REASON_TIMEOUT: _FallbackReason.ValueType  # 2
+    FALLBACK_REASON_OVERLOAD: _FallbackReason.ValueType  # 3
+    FALLBACK_REASON_INVALID: _FallbackReason.ValueType  # 4
+    FALLBACK_REASON_BREAKER: _FallbackReason.ValueType  # 5
+
+class FallbackReason(_FallbackReason, metaclass=_FallbackReasonEnumTypeWrapper):
+    """Why another one than the chosen version answered."""
+
+FALLBACK_REASON_UNSPECIFIED: FallbackReason.ValueType  # 0
+FALLBACK_REASON_ERROR: FallbackReason.ValueType  # 1
+FALLBACK_REASON_TIMEOUT: FallbackReason.ValueType  # 2
+FALLBACK_REASON_OVERLOAD: FallbackReason.ValueType  # 3
+FALLBACK_REASON_INVALID: FallbackReason.ValueType  # 4
+FALLBACK_REASON_BREAKER: FallbackReason.ValueType  # 5
+Global___FallbackReason: _TypeAlias = FallbackReason  # noqa: Y015
+
 @_typing.final
 class Tensor(_message.Message):
     """A named array: row-major, little-endian."""
@@ -104,6 +156,26 @@ Global___Tensor: _TypeAlias = Tensor  # noqa: Y015
 class PredictRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class AttributesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     MODEL_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     INPUTS_FIELD_NUMBER: _builtins.int
@@ -112,6 +184,7 @@ class PredictRequest(_message.Message):
     ROUTING_KEY_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     TIMEOUT_US_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     version: _builtins.str
     """"" lets the server choose; "1.2.0" names a version, "stable" an alias."""
@@ -131,6 +204,12 @@ class PredictRequest(_message.Message):
     def outputs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The outputs wanted, in the order wanted. Empty: all of them."""
 
+    @_builtins.property
+    def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What the caller says of itself, such as its cohort, for the rules of a rollout. Metadata `x-serinus-NAME` of the call
+        or the stream says the same; what stands here has precedence. At most 16, names of at most 64 bytes, values of 256.
+        """
+
     def __init__(
         self,
         *,
@@ -142,10 +221,11 @@ class PredictRequest(_message.Message):
         routing_key: _builtins.str = ...,
         priority: _builtins.int = ...,
         timeout_us: _builtins.int = ...,
+        attributes: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "model", b"model", "outputs", b"outputs", "priority", b"priority", "request_id", b"request_id", "routing_key", b"routing_key", "timeout_us", b"timeout_us", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "inputs", b"inputs", "model", b"model", "outputs", b"outputs", "priority", b"priority", "request_id", b"request_id", "routing_key", b"routing_key", "timeout_us", b"timeout_us", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -163,6 +243,8 @@ class PredictResponse(_message.Message):
     QUEUE_US_FIELD_NUMBER: _builtins.int
     COMPUTE_US_FIELD_NUMBER: _builtins.int
     BATCH_ROWS_FIELD_NUMBER: _builtins.int
+    ROUTE_FIELD_NUMBER: _builtins.int
+    FALLBACK_REASON_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     version: _builtins.str
     """The semantic version that answered."""
@@ -175,6 +257,10 @@ class PredictResponse(_message.Message):
     """Microseconds of the run that held this call's rows."""
     batch_rows: _builtins.int
     """Rows in that run, this call's and its neighbours'."""
+    route: Global___Route.ValueType
+    """Why the version was chosen."""
+    fallback_reason: Global___FallbackReason.ValueType
+    """Why another one answered, where `fallback` is set."""
     @_builtins.property
     def outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tensor]: ...
     def __init__(
@@ -188,10 +274,12 @@ class PredictResponse(_message.Message):
         queue_us: _builtins.int = ...,
         compute_us: _builtins.int = ...,
         batch_rows: _builtins.int = ...,
+        route: Global___Route.ValueType = ...,
+        fallback_reason: Global___FallbackReason.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_rows", b"batch_rows", "compute_us", b"compute_us", "fallback", b"fallback", "model", b"model", "outputs", b"outputs", "queue_us", b"queue_us", "request_id", b"request_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_rows", b"batch_rows", "compute_us", b"compute_us", "fallback", b"fallback", "fallback_reason", b"fallback_reason", "model", b"model", "outputs", b"outputs", "queue_us", b"queue_us", "request_id", b"request_id", "route", b"route", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -203,6 +203,42 @@ class RegistrySettings(Section):
     orphan_age_s: Number = Field(default=86_400, ge=60, le=YEAR_S)  # an upload cut off today is resumed today
 
 
+class RolloutSettings(Section):
+    """`[rollouts]`: how rollouts are judged on this server.
+
+    Attributes:
+        interval_s: How often counts are published, and the judge looks.
+        lost_after_s: A server that has published nothing for so long is taken for dead.
+        mirror_mib: Memory that copies of calls may take which wait for a mirrored version.
+        breaker_failures: So many failures of a version in a row take it out on this server.
+        breaker_open_s: For how long, before a probe is let through; doubled each time that it fails.
+    """
+
+    interval_s: Number = Field(default=1, ge=0.05, le=60)  # a write to the database each; nobody looks more often
+    lost_after_s: Number = Field(default=10, ge=1, le=3600)  # a stalled disk is no death
+    mirror_mib: Whole = Field(default=64, ge=1, le=1 << 20)  # four of the largest default messages
+    breaker_failures: Whole = Field(default=5, ge=1, le=10_000)  # five in a row are no chance at 1 in 10 errors
+    breaker_open_s: Number = Field(default=5, gt=0, le=3600)  # long enough for a restart, short enough for a person
+
+
+class WebhookSettings(Section):
+    """`[webhooks]`: who is told when a rollout moves.
+
+    Attributes:
+        urls: Each is sent every change of state; https, or http to this machine for tests.
+        hosts: Hosts that `urls` may name; nothing is ever sent elsewhere, and redirects are not followed.
+        secret_file: Signs what is sent (HMAC-SHA256); None sends it unsigned.
+        timeout_s: Longest wait for an answer.
+        give_up_s: A message that could not be delivered for so long is dropped, which the log says.
+    """
+
+    urls: tuple[str, ...] = Field(default=(), max_length=16)
+    hosts: tuple[str, ...] = Field(default=(), max_length=64)
+    secret_file: Path | None = None
+    timeout_s: Number = Field(default=10, gt=0, le=300)
+    give_up_s: Number = Field(default=86_400, ge=1, le=YEAR_S)  # a receiver that is down over night hears it all
+
+
 class IntakeSettings(Section):
     """`[intake]`: what a version may use while it is examined, before it is accepted.
 

@@ -21,6 +21,8 @@ from serinus.config.sections import (
     LoadingSettings,
     LogSettings,
     RegistrySettings,
+    RolloutSettings,
+    WebhookSettings,
 )
 
 
@@ -37,6 +39,8 @@ class Settings(Section):
         registry: What is registered, and which of it is served.
         intake: What a version may use while it is examined.
         loading: How versions come into memory.
+        rollouts: How rollouts are judged on this server.
+        webhooks: Who is told when a rollout moves.
         models: Models outside any repository, by name.
         model_repository: A folder in Triton's layout, or None.
         state: Where the server keeps what must outlive it.
@@ -51,6 +55,8 @@ class Settings(Section):
     registry: RegistrySettings = RegistrySettings()
     intake: IntakeSettings = IntakeSettings()
     loading: LoadingSettings = LoadingSettings()
+    rollouts: RolloutSettings = RolloutSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     models: dict[ModelName, ModelTable] = Field(default_factory=dict)
     model_repository: Path | None = None
     state: Path = Path("serinus-state")  # beside whoever starts it: needs no rights elsewhere

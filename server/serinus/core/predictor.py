@@ -1,13 +1,19 @@
 """The one idea: a model is an asynchronous function from a request to a response, and so is every layer around one."""
 
 import dataclasses
+import enum
 from collections.abc import Mapping
-from typing import Protocol
+from types import MappingProxyType
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from serinus.core.traffic import Trigger
 from serinus.core.version import ModelVersion
+
+NO_ATTRIBUTES: Final[Mapping[str, str]] = MappingProxyType({})
+"""Of a caller that says nothing of itself."""
 
 Tensor = npt.NDArray[np.generic]
 Tensors = Mapping[str, Tensor]
@@ -26,7 +32,8 @@ class Request:
         version: What the caller wrote: "" (let the server choose), "1.2.0", or an integer as text.
         outputs: The outputs wanted, in the order wanted; () means all.
         request_id: The caller's name for the call, echoed.
-        routing_key: Calls that share it are served by the same version; "" means `request_id`.
+        routing_key: Calls that share it are served by the same version; "" draws each call by itself.
+        attributes: What the caller says of itself, such as its cohort, for the rules of a split.
         priority: 1 is the most urgent; 0 takes the model's default.
         alone: No other call came in the same message: there is no company to wait for.
         size_bytes: What the call occupies in memory while it is in flight.
@@ -41,10 +48,24 @@ class Request:
     outputs: tuple[str, ...] = ()
     request_id: str = ""
     routing_key: str = ""
+    attributes: Mapping[str, str] = dataclasses.field(default_factory=lambda: NO_ATTRIBUTES)
     priority: int = 0
     alone: bool = False
     size_bytes: int = 0
     rows: int = 1
+
+
+class Route(enum.IntEnum):
+    """Why a version answered.
+
+    USUAL: nothing shares the model's calls out. PINNED: something does, but the caller named the version. RULE: a rule
+    of the split. WEIGHT: its bucket.
+    """
+
+    USUAL = 1
+    PINNED = 2
+    RULE = 3
+    WEIGHT = 4
 
 
 @dataclasses.dataclass(slots=True)
@@ -58,7 +79,8 @@ class Response:
         compute_s: Seconds of the run that held these rows, shared with the other rows of its batch.
         batch_rows: Rows in that run.
         nonfinite_rows: Rows of that run in which an output holds NaN or an infinity.
-        fallback: Whether another version than the chosen one answered.
+        route: Why the version was chosen; set by routing.
+        fallback: Why another one than the chosen one answered; None if it answered itself.
     """
 
     outputs: Tensors
@@ -67,7 +89,8 @@ class Response:
     compute_s: float = 0.0
     batch_rows: int = 1
     nonfinite_rows: int = 0
-    fallback: bool = False
+    route: Route = Route.USUAL
+    fallback: Trigger | None = None
 
 
 class Predictor(Protocol):

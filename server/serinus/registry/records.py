@@ -11,6 +11,7 @@ from serinus.config.version_facts import VersionFacts
 from serinus.core.artifact import Manifest
 from serinus.core.selector import resolve
 from serinus.core.signature import Signature
+from serinus.core.traffic import NO_TRAFFIC, Traffic
 from serinus.core.version import ModelVersion, Version
 
 Item = TypeVar("Item")
@@ -163,6 +164,7 @@ class ModelRecord:
         aliases: Version by alias.
         created_at: When its first version was registered, UTC.
         revision: The registry's revision at which anything of it last changed.
+        traffic: How its calls are shared out, and who answers when the chosen version cannot.
     """
 
     name: str
@@ -170,6 +172,7 @@ class ModelRecord:
     aliases: Mapping[str, ModelVersion]
     created_at: dt.datetime
     revision: int
+    traffic: Traffic = NO_TRAFFIC
 
     @functools.cached_property
     def version(self) -> Mapping[int, VersionRecord]:
