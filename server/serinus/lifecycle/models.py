@@ -115,6 +115,10 @@ class Models:
                 one.wake(identity)
         raise why_not(model, version, one)
 
+    def serves(self, identity: ModelVersion) -> bool:
+        """Whether exactly this version serves now."""
+        return (by_name := self._serving.get(identity.model)) is not None and identity.number_text in by_name
+
     def labels(self, identity: ModelVersion) -> Mapping[str, tuple[str, ...]]:
         """Class names by output of a version, in class order; none when it is gone."""
         servable = self._serving.get(identity.model, {}).get(identity.number_text)

@@ -17,6 +17,11 @@ class RunSlots:
         self.free = count
         self._waiting: OrderedDict[Callable[[], None], None] = OrderedDict()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether a slot is free and nobody waits for one."""
+        return self.free > 0 and not self._waiting
+
     def take(self) -> None:
         """Take a slot; the caller has seen that one is free."""
         assert self.free > 0, "taking a slot that is not free: this is a bug"
