@@ -88,6 +88,9 @@ async def test_a_version_that_cannot_be_loaded_leaves_its_predecessor_its_names(
     ]
     assert world.states[1] == ("m@2.0.0", "UNAVAILABLE", REJECTED.message)
     assert world.metrics.failed_loads == 1
+    versions = [spec_of(text).identity for text in ("1.0.0", "2.0.0", "3.0.0")]
+    assert [world.models.failure(each) for each in versions] == [None, REJECTED, None]
+    assert [world.models.serves(each) for each in versions] == [True, False, True]
 
 
 async def test_the_newest_plan_wins(world: World):
@@ -171,6 +174,7 @@ async def test_a_failure_that_may_pass_is_tried_again_ever_more_rarely():
         made.models.apply(plan_of("1.0.0"))
         with pytest.raises(StoreUnavailable):
             await made.models.settled("m")
+        assert made.models.failure(spec_of("1.0.0").identity) is None
         seen = []
         for until in (4.0, 5.0, 14.0, 15.0, 34.0, 35.0):
             await asyncio.sleep(until - loop.time())

@@ -149,6 +149,11 @@ class Models:
                 found.append(VersionStatus(ModelVersion(name, Version(0), 0), ModelState.UNAVAILABLE, one.rejected))
         return found
 
+    def failure(self, identity: ModelVersion) -> ServerError | None:
+        """Why a version cannot be loaded; None if it serves, nobody has tried, or the next try may go better."""
+        one = self._models.get(identity.model)
+        return None if one is None else one.failure(identity)
+
     @property
     def used_bytes(self) -> int:
         """Memory that loaded versions take, those on their way in or out included."""

@@ -103,6 +103,11 @@ class OneModel:
             return VersionStatus(identity, ModelState.UNLOADING)
         return VersionStatus(identity, ModelState.UNAVAILABLE, self._reason(identity))
 
+    def failure(self, identity: ModelVersion) -> ServerError | None:
+        """Why a version cannot be loaded; None if it serves, nobody has tried, or the next try may go better."""
+        found = None if identity.number in self.ready else self._failed.get(identity.number)
+        return None if found is None or found.retry_at is not None else found.error
+
     def _is_coming(self, identity: ModelVersion) -> bool:
         return identity.number in self._loads or identity in self._reloading
 
