@@ -193,13 +193,13 @@ class RateGuardrail(Section):
         share: Its part of alpha, relative to the others'.
         margin: The candidate passes when its odds are at most 1 + margin times stable's, beyond doubt.
         ceiling: Or when its rate is at most this, beyond doubt; the rollout fails when it is above, beyond doubt. None
-            for no absolute limit.
+            for no absolute limit: then nothing passes before enough has failed to compare, tens of thousands of calls.
     """
 
     enabled: bool = True
     share: Number = Field(default=4, gt=0, le=1000)
     margin: Number = Field(default=0.5, gt=0, le=100)
-    ceiling: Number | None = Field(default=None, gt=0, lt=1)
+    ceiling: Number | None = Field(default=0.05, gt=0, lt=1)  # shown by the 500 calls that a stage takes anyway
 
 
 class LatencyGuardrail(RateGuardrail):
