@@ -3,6 +3,9 @@
 _S_PER_MS = 1e-3
 _KIB = 1024.0
 _THOUSAND = 1000.0
+_PERIODS = (("d", 86_400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1))
+_HUNDREDTH = 0.01
+_TENTHS_BELOW_S = 10  # a few seconds are told apart by their tenths
 
 
 def seconds(value: float) -> str:
@@ -14,6 +17,27 @@ def seconds(value: float) -> str:
     if value < 1:
         return f"{_three_digits(value * 1e3)} ms"
     return f"{_three_digits(value)} s"
+
+
+def period(value_s: float) -> str:
+    """How long something lasts that people wait for: "4.2 s", "45 s", "2 min 5 s", "1 d 4 h"."""
+    if value_s < _TENTHS_BELOW_S:
+        return f"{max(0.0, value_s):.1f}".removesuffix(".0") + " s"
+    whole_s = round(value_s)
+    for unit, unit_s, smaller, smaller_s in _PERIODS:
+        if whole_s >= unit_s:
+            count, rest_s = divmod(whole_s, unit_s)
+            rest = rest_s // smaller_s
+            return f"{count} {unit} {rest} {smaller}" if rest else f"{count} {unit}"
+    return f"{whole_s} s"
+
+
+def percent(share: float) -> str:
+    """A share as people read it, to a hundredth of a percent: "0.13 %", "5 %"; less than that with one digit."""
+    value = share * 100
+    if 0 < abs(value) < _HUNDREDTH:
+        return f"{value:.1g} %"
+    return f"{value:.2f}".rstrip("0").rstrip(".") + " %"
 
 
 def rate(value: float | None) -> str:

@@ -1,0 +1,1 @@
+"""`serinus rollout`: versions that earn their calls."""
