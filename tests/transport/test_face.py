@@ -38,9 +38,11 @@ def logs() -> Iterator[Logs]:
 
 def face(logs: Logs) -> Face:
     metrics = Metrics(CollectorRegistry())
+    models = Models(FakeLoader(), refused=metrics.refused, forget=metrics.forget)
     return Face(
         FaceParts(
-            models=Models(FakeLoader(), refused=metrics.refused, forget=metrics.forget),
+            models=models,
+            predictor=models,
             sources=Sources(),
             metrics=metrics,
             logs=logs,

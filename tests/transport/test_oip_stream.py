@@ -30,7 +30,8 @@ class Streaming:
         self.drain = Drain()
         models: Any = predictor
         decoder = InferDecoder(budgets=Budgets(), limits=WireLimits.of(oip.ModelInferRequest, 64))
-        self._infer = OipInfer(models=models, decoder=decoder, drain=self.drain, metrics=Metrics(CollectorRegistry()))
+        metrics = Metrics(CollectorRegistry())
+        self._infer = OipInfer(models=models, predictor=predictor, decoder=decoder, drain=self.drain, metrics=metrics)
 
     def start(self) -> asyncio.Task[None]:
         return asyncio.create_task(self._infer.stream(self.context))

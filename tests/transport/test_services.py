@@ -43,6 +43,7 @@ class Fixture:
         self.models = Models(self.loader, refused=self.metrics.refused, forget=self.metrics.forget)
         predict = PredictService(
             models=self.models,
+            predictor=self.models,
             decoder=PredictDecoder(budgets=Budgets(), max_inputs=4),
             limits=WireLimits.of(predict_pb2.PredictRequest, 4),
             drain=Drain(),

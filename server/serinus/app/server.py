@@ -120,6 +120,7 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
         face = Face(
             FaceParts(
                 models=models,
+                predictor=models,
                 sources=catalog.placing,
                 metrics=metrics,
                 logs=logs,

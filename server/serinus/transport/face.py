@@ -6,6 +6,7 @@ import grpc
 
 from open_inference.grpc_service_pb2 import ModelInferRequest
 from serinus.config.sections import LimitSettings
+from serinus.core.predictor import Predictor
 from serinus.lifecycle.models import Models
 from serinus.telemetry.logs import Logs
 from serinus.telemetry.metrics import Metrics
@@ -30,9 +31,15 @@ from serinus_api.v1.predict_pb2 import PredictRequest
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FaceParts:
-    """What the services are made from."""
+    """What the services are made from.
+
+    Attributes:
+        models: What there is to serve.
+        predictor: What answers predictions: `models`, or what stands in front of them.
+    """
 
     models: Models
+    predictor: Predictor
     sources: Repository
     metrics: Metrics
     logs: Logs
@@ -74,6 +81,7 @@ class Face:
         infer_limits = WireLimits.of(ModelInferRequest, limits.max_inputs)
         predict = PredictService(
             models=parts.models,
+            predictor=parts.predictor,
             decoder=PredictDecoder(budgets=budgets, max_inputs=limits.max_inputs),
             limits=WireLimits.of(PredictRequest, limits.max_inputs),
             drain=parts.drain,
@@ -81,6 +89,7 @@ class Face:
         )
         infer = OipInfer(
             models=parts.models,
+            predictor=parts.predictor,
             decoder=InferDecoder(budgets=budgets, limits=infer_limits),
             drain=parts.drain,
             metrics=parts.metrics,

@@ -8,6 +8,7 @@ import grpc.aio
 from open_inference import grpc_service_pb2 as oip
 from serinus.core.dtypes import DType
 from serinus.core.errors import ModelFailed, ServerError
+from serinus.core.predictor import Predictor
 from serinus.lifecycle.models import Models
 from serinus.telemetry.metrics import Metrics
 from serinus.transport.drain import Drain
@@ -22,10 +23,13 @@ _STREAM = "inference.GRPCInferenceService/ModelStreamInfer"
 
 
 class OipInfer:
-    """Answers inference calls of `models`."""
+    """Answers inference calls with `predictor`; `models` says what their versions give."""
 
-    def __init__(self, *, models: Models, decoder: InferDecoder, drain: Drain, metrics: Metrics) -> None:
+    def __init__(
+        self, *, models: Models, predictor: Predictor, decoder: InferDecoder, drain: Drain, metrics: Metrics
+    ) -> None:
         self._models = models
+        self._predictor = predictor
         self._decoder = decoder
         self._drain = drain
         self._metrics = metrics
@@ -46,7 +50,7 @@ class OipInfer:
             raise
         request = decoded.request
         request.alone = alone
-        response = await self._models.predict(request)
+        response = await self._predictor.predict(request)
         started = monotonic()
         labels = self._models.labels(response.answered_by) if decoded.classify else {}
         answer = self._encoder.encode(request, response, decoded.classify, labels)

@@ -6,6 +6,7 @@ from time import monotonic
 import grpc
 
 from serinus.core.errors import ServerError
+from serinus.core.predictor import Predictor
 from serinus.lifecycle.models import Models
 from serinus.telemetry.metrics import Metrics
 from serinus.transport.drain import Drain
@@ -20,12 +21,20 @@ NAME = "serinus.v1.PredictService"
 
 
 class PredictService:
-    """Answers predictions of `models`, one by one or in frames."""
+    """Answers predictions with `predictor`, one by one or in frames; `models` says what there is."""
 
     def __init__(
-        self, *, models: Models, decoder: PredictDecoder, limits: WireLimits, drain: Drain, metrics: Metrics
+        self,
+        *,
+        models: Models,
+        predictor: Predictor,
+        decoder: PredictDecoder,
+        limits: WireLimits,
+        drain: Drain,
+        metrics: Metrics,
     ) -> None:
         self._models = models
+        self._predictor = predictor
         self._decoder = decoder
         self._limits = limits
         self._drain = drain
@@ -53,7 +62,7 @@ class PredictService:
             self._metrics.refused(error.reason)
             raise
         request.alone = True
-        response = await self._models.predict(request)
+        response = await self._predictor.predict(request)
         started = monotonic()
         answer = self._encoder.encode(request, response)
         self._metrics.encoded(response.answered_by, monotonic() - started)
@@ -62,7 +71,7 @@ class PredictService:
     async def _predict_stream(self, context: Context) -> None:
         stream = FrameStream(
             context,
-            predictor=self._models,
+            predictor=self._predictor,
             decoder=self._decoder,
             encoder=self._encoder,
             drain=self._drain,
