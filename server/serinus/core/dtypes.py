@@ -57,6 +57,14 @@ _FLOATS = frozenset({DType.FP16, DType.BF16, DType.FP32, DType.FP64})
 _BY_NUMPY = {numpy: dtype for dtype, numpy in _NUMPY.items()}
 
 
+_FLOAT_KINDS = "fV"  # V is what numpy calls bfloat16
+
+
+def holds_floats(array: npt.NDArray[np.generic]) -> bool:
+    """Whether elements of an array that this program made can be non-finite."""
+    return array.dtype.kind in _FLOAT_KINDS
+
+
 def dtype_of(array: npt.NDArray[np.generic]) -> DType:
     """The element type of an array that this program made; a KeyError is a bug."""
     return _BY_NUMPY[array.dtype]

@@ -5,9 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from serinus.core.dtypes import holds_floats
 from serinus.core.predictor import Tensors
-
-_FLOATS = "fV"  # V is what numpy calls bfloat16
 
 
 def nonfinite_rows(outputs: Tensors, row_axes: Mapping[str, int | None], rows: int) -> int:
@@ -20,7 +19,7 @@ def nonfinite_rows(outputs: Tensors, row_axes: Mapping[str, int | None], rows: i
     """
     bad: npt.NDArray[np.bool_] | None = None
     for name, tensor in outputs.items():
-        if tensor.dtype.kind not in _FLOATS:
+        if not holds_floats(tensor):
             continue
         finite = np.isfinite(tensor)
         if np.logical_and.reduce(finite, axis=None):

@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from serinus.config.models import Tolerance
+from serinus.core.comparison import furthest, short, unequal
+from serinus.core.dtypes import holds_floats
 from serinus.core.errors import InvalidInput, ModelRejected, ServerError
 from serinus.core.predictor import Tensor, Tensors
 from serinus.core.signature import Signature, TensorSpec
@@ -103,49 +103,28 @@ def _difference(name: str, output: str, got: Tensor, expected: Tensor, tolerance
         raise _mismatch(name, output, f"expected the shape {list(expected.shape)}, got {list(got.shape)}")
     if not got.size:
         return 0.0
-    if expected.dtype.kind in "fV":  # V: bfloat16, as numpy sees it
-        return _float_difference(name, output, got, expected, tolerance)
-    differs = np.asarray(got != expected)
-    if differs.any():
-        where = np.unravel_index(int(np.argmax(differs)), differs.shape)
+    if holds_floats(expected):
+        apart = furthest(got, expected, absolute=tolerance.absolute, relative=tolerance.relative)
+        if not apart.is_allowed:
+            raise _mismatch(
+                name,
+                output,
+                f"differs by {apart.difference:.3g} at {list(apart.where)}: expected {float(expected[apart.where]):.6g}"
+                f" and at most {apart.allowed:.3g} from it, got {float(got[apart.where]):.6g}",
+            )
+        return apart.largest
+    if (differing := unequal(got, expected)) is not None:
+        count, where = differing
         raise _mismatch(
             name,
             output,
-            f"{int(differs.sum())} of {got.size} elements differ; at {_text(where)} expected"
-            f" {_short(expected[where])}, got {_short(got[where])}",
+            f"{count} of {got.size} elements differ; at {list(where)} expected {short(expected[where])},"
+            f" got {short(got[where])}",
         )
     return 0.0
-
-
-def _float_difference(name: str, output: str, got: Tensor, expected: Tensor, tolerance: Tolerance) -> float:
-    wide_got, wide_expected = got.astype(np.float64), expected.astype(np.float64)
-    with np.errstate(invalid="ignore"):  # infinity minus infinity
-        difference = np.abs(wide_got - wide_expected)
-    # The same infinity, or NaN on both sides, is no difference; any other pair with one of them is without bound.
-    same = (wide_got == wide_expected) | (np.isnan(wide_got) & np.isnan(wide_expected))
-    difference = np.where(same, 0.0, np.where(np.isfinite(difference), difference, np.inf))
-    allowed = tolerance.absolute + tolerance.relative * np.where(np.isfinite(wide_expected), np.abs(wide_expected), 0.0)
-    excess = difference - allowed
-    worst = np.unravel_index(int(np.argmax(excess)), excess.shape)
-    if excess[worst] > 0:
-        raise _mismatch(
-            name,
-            output,
-            f"differs by {difference[worst]:.3g} at {_text(worst)}: expected {wide_expected[worst]:.6g} and at most"
-            f" {allowed[worst]:.3g} from it, got {wide_got[worst]:.6g}",
-        )
-    return float(difference.max())
 
 
 def _mismatch(name: str, output: str, what: str) -> ModelRejected:
     return ModelRejected(
         f"golden request {name[:128]!r}, output {output[:64]!r}: {what}", reason="GOLDEN_MISMATCH", field=output[:64]
     )
-
-
-def _text(where: Sequence[object]) -> str:
-    return str([int(str(index)) for index in where])
-
-
-def _short(element: object) -> str:
-    return repr(element)[:64] if isinstance(element, bytes) else str(element)

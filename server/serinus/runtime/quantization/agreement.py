@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from serinus.core.comparison import cosines
+from serinus.core.dtypes import holds_floats
 from serinus.core.predictor import Tensor, Tensors
 
-_FLOATS = "fV"  # V is what numpy calls bfloat16
 _Wide = npt.NDArray[np.float64]
 
 
@@ -62,7 +63,7 @@ def compare(expected: Sequence[Tensors], got: Sequence[Tensors]) -> Agreement:
         for name, wanted in wanted_row.items():
             other = got_row[name]
             _check(name, wanted, other)
-            if wanted.dtype.kind not in _FLOATS:
+            if not holds_floats(wanted):
                 row_is_same &= bool(np.array_equal(wanted, other))
                 continue
             left, right = _wide(name, wanted, other)
@@ -96,13 +97,7 @@ def _wide(name: str, wanted: Tensor, got: Tensor) -> tuple[_Wide, _Wide]:
 
 
 def _cosine(left: _Wide, right: _Wide) -> float:
-    lengths = float(np.linalg.norm(left)), float(np.linalg.norm(right))
-    # 1. the same, zeros included; 2. one is zero: nothing in common; 3. the rest
-    if np.array_equal(left, right):
-        return 1.0
-    if not all(lengths):
-        return 0.0
-    return min(1.0, float(np.dot(left / lengths[0], right / lengths[1])))
+    return float(cosines(left[np.newaxis], right[np.newaxis])[0])
 
 
 def _single_cosine(single: Mapping[str, Sequence[tuple[float, float]]]) -> float:
