@@ -49,9 +49,10 @@ class Rollout:
         stage: Index in `spec.stages` of the stage that it is in.
         segment: Raised whenever the split or a limit changes; what is counted belongs to one.
         stage_at: When the stage began; a pause moves it on by as long as it lasted.
-        paused_at: When it was paused, or began to wait for a person.
-        lost_servers: Servers that died while the candidate got calls.
-        chosen: Number of the version that was made stable; 0 if none was.
+        paused_at: When it was paused, or began to wait for a person; 0.0 otherwise.
+        failed_at: When it began to fail; 0.0 before.
+        lost_servers: Servers that died while they loaded the candidate, or while it got calls or copies of them.
+        chosen: Number of the version that it made stable, even if it has taken that back since; 0 if none was.
         reason: Why it stands there, a sentence.
         started_at: When.
         started_by: Who.
@@ -71,6 +72,7 @@ class Rollout:
     segment: int = 0
     stage_at: float = 0.0
     paused_at: float = 0.0
+    failed_at: float = 0.0
     lost_servers: int = 0
     chosen: int = 0
     reason: str = ""
