@@ -58,6 +58,7 @@ class RunningServer:
         metrics: What it counts.
         grpc_port: Bound.
         http_port: Bound.
+        told_to_leave: Set once an operator has asked for it over the wire; whoever runs the server then drains it.
     """
 
     def __init__(
@@ -70,11 +71,13 @@ class RunningServer:
         http: HttpServer,
         drain: Drain,
         settings: Settings,
+        told_to_leave: asyncio.Event,
     ) -> None:
         self.models = models
         self.metrics = metrics
         self.grpc_port = grpc.port
         self.http_port = http.port
+        self.told_to_leave = told_to_leave
         self._face = face
         self._grpc = grpc
         self._drain = drain
@@ -109,6 +112,7 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     drain = Drain()
+    told_to_leave = asyncio.Event()
     with _refusals():
         resolve_providers(settings.compute.providers)
     async with contextlib.AsyncExitStack() as block:
@@ -146,7 +150,14 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
         block.enter_context(_rare_garbage_collection())
         face.open()
         server = RunningServer(
-            models=models, metrics=metrics, face=face, grpc=grpc, http=http, drain=drain, settings=settings
+            models=models,
+            metrics=metrics,
+            face=face,
+            grpc=grpc,
+            http=http,
+            drain=drain,
+            settings=settings,
+            told_to_leave=told_to_leave,
         )
         log.info("serving", grpc_port=server.grpc_port, http_port=server.http_port, compute_threads=threads)
         yield server

@@ -61,22 +61,21 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def _serve(settings: Settings, logs: Logs, announce: Callable[[RunningServer], None]) -> None:
     serving = asyncio.current_task()
     assert serving is not None, "this is a bug: a coroutine that runs is in a task"
-    stopping = asyncio.Event()
-    is_up = False
+    leaving: asyncio.Event | None = None
 
     def stop() -> None:
-        # Two cases: 1. calls may be in flight, and are answered; 2. the server still starts, and need not finish.
-        if is_up:
-            stopping.set()
-        else:
+        # Two cases: 1. the server still starts, and need not finish; 2. calls may be in flight, and are answered.
+        if leaving is None:
             serving.cancel()
+        else:
+            leaving.set()
 
     with StopSignals(stop) as signals, refusals():
         try:
             async with running_server(settings, logs=logs, rng=random.SystemRandom()) as server:
-                is_up = True
+                leaving = server.told_to_leave
                 announce(server)
-                await stopping.wait()
+                await leaving.wait()
                 await server.drain()
         except asyncio.CancelledError:
             if not signals.is_stopping:
