@@ -107,6 +107,7 @@ def test_gauges_show_what_their_owners_say(registry: CollectorRegistry, metrics:
         "serinus_registry_revision": [12],
         "serinus_registry_behind": [1],
         "serinus_event_loop_lag_seconds": [0.25],
+        "serinus_breaker_state": [1, 0, 0],
         "nv_inference_pending_request_count": [2],
     }
 

@@ -11,6 +11,8 @@ from serinus.telemetry.collector import ServerCollector
 from serinus.telemetry.load_metrics import LoadMetrics
 from serinus.telemetry.model_metrics import ModelMetrics, reading
 from serinus.telemetry.outcome import Refusal
+from serinus.telemetry.rollout_collector import RolloutCollector
+from serinus.telemetry.rollout_metrics import RolloutMetrics
 from serinus.telemetry.triton import TritonCollector
 
 _LAGS_KEPT = 150
@@ -27,12 +29,14 @@ class Metrics:
         loop_lag_s: How late the event loop ran its last timer.
         refused_by: Calls refused before they were known to belong to a model.
         loads: Versions that came into memory, or could not.
+        rollouts: How calls are shared out among versions.
     """
 
     def __init__(self, registry: CollectorRegistry, *, clock: Callable[[], float] = time.time) -> None:
         self.loop_lag_s = 0.0
         self.refused_by = dict.fromkeys(Refusal, 0)
         self.loads = LoadMetrics()
+        self.rollouts = RolloutMetrics()
         self._clock = clock
         # By model and number, which identify a version and are cheaper to hash than all of it.
         self._models: dict[tuple[str, int], ModelMetrics] = {}
@@ -43,6 +47,7 @@ class Metrics:
         self._registry_behind: Callable[[], bool] | None = None
         registry.register(ServerCollector(self))
         registry.register(TritonCollector(self))
+        registry.register(RolloutCollector(self.rollouts))
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
@@ -55,6 +60,7 @@ class Metrics:
         key = version.model, version.number
         if (model := self._models.get(key)) is None:
             model = self._models[key] = ModelMetrics(version, clock=self._clock)
+            self.rollouts.loaded(version)
         return model
 
     def encoded(self, version: ModelVersion, seconds: float) -> None:
@@ -68,6 +74,7 @@ class Metrics:
     def forget(self, version: ModelVersion) -> None:
         """Show a version no more; called once it is unloaded. Its handle stays usable and unseen."""
         self._models.pop((version.model, version.number), None)
+        self.rollouts.forget(version)
 
     def models(self) -> Sequence[ModelMetrics]:
         """The versions that are shown, in the order in which they came."""

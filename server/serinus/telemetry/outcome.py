@@ -1,4 +1,4 @@
-"""The closed lists behind every label that is not a model's name: outcomes, dispatch reasons, refusals."""
+"""The closed lists behind every label that is not a model's name: outcomes, dispatch reasons, refusals, decisions."""
 
 import enum
 
@@ -21,6 +21,77 @@ class DispatchReason(enum.StrEnum):
     LINGER = "linger"  # the model's linger was over
     PREFERRED = "preferred"  # a size that the model's configuration prefers
     RERUN = "rerun"  # part of a failed batch, run again to find the poison row
+
+
+class PairEnd(enum.StrEnum):
+    """What became of a copy of a call."""
+
+    SAME = "same"  # both answers count as the same
+    DIFFERENT = "different"
+    FAILED = "failed"  # the mirrored version failed it
+    DROPPED = "dropped"  # never run, because calls had precedence
+
+
+class BreakerState(enum.StrEnum):
+    """What a circuit breaker does."""
+
+    CLOSED = "closed"  # lets calls through
+    OPEN = "open"  # lets none through
+    HALF_OPEN = "half_open"  # lets a probe through
+
+    @classmethod
+    def of(cls, state: str) -> "BreakerState | None":
+        """The state of that name, if there is one."""
+        return _BREAKER_STATES.get(state)
+
+
+class Delivery(enum.StrEnum):
+    """How a try to tell a webhook something ended."""
+
+    DELIVERED = "delivered"
+    FAILED = "failed"  # it is tried again
+    DROPPED = "dropped"  # it is not
+
+
+class RolloutState(enum.StrEnum):
+    """Where a rollout stands, in the words of its journal."""
+
+    PREPARING = "preparing"
+    RUNNING = "running"
+    PAUSED = "paused"
+    WAITING = "waiting"
+    FAILING = "failing"
+    SUCCEEDED = "succeeded"
+    ROLLED_BACK = "rolled_back"
+    ABORTED = "aborted"
+
+    @classmethod
+    def of(cls, state: str) -> "RolloutState | None":
+        """The state of that name, if there is one."""
+        return _ROLLOUT_STATES.get(state)
+
+
+class RolloutEvent(enum.StrEnum):
+    """What happens to a rollout, in the words of its journal; others count as OTHER."""
+
+    START = "start"
+    PREPARED = "prepared"
+    BROKEN = "broken"
+    MEASURED = "measured"
+    JUDGED = "judged"
+    SERVER_LOST = "server_lost"
+    FOLLOWED = "followed"
+    PAUSE = "pause"
+    RESUME = "resume"
+    PROMOTE = "promote"
+    FORCE_PROMOTE = "force_promote"
+    ABORT = "abort"
+    OTHER = "other"
+
+    @classmethod
+    def of(cls, event: str) -> "RolloutEvent":
+        """The event of that name."""
+        return _EVENTS.get(event, cls.OTHER)
 
 
 class Refusal(enum.StrEnum):
@@ -79,4 +150,7 @@ class Refusal(enum.StrEnum):
         return _REFUSALS.get(reason.lower(), cls.OTHER)
 
 
+_BREAKER_STATES = {state.value: state for state in BreakerState}
+_ROLLOUT_STATES = {state.value: state for state in RolloutState}
+_EVENTS = {event.value: event for event in RolloutEvent}
 _REFUSALS = {refusal.value: refusal for refusal in Refusal}
