@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from open_inference import grpc_service_pb2 as oip
 from serinus.core.dtypes import dtype_of
 from serinus.core.errors import InvalidInput
-from serinus.core.predictor import Request, Response, Tensor
+from serinus.core.predictor import Request, Response, Route, Tensor
 from serinus.core.raw_tensors import object_array
+from serinus.core.traffic import Trigger
 from serinus.core.version import ModelVersion, Version
 from serinus.transport.oip_encode import InferEncoder, classes
 from tests.transport.tensors_of import NAMES, outputs, raw, versions
@@ -28,10 +29,22 @@ def as_protobuf_writes(request: Request, response: Response) -> oip.ModelInferRe
             for name, tensor in response.outputs.items()
         ],
         raw_output_contents=[raw(tensor) for tensor in response.outputs.values()],
+        parameters={name: oip.InferParameter(string_param=text) for name, text in unusual(response).items()},
     )
 
 
-answers = st.tuples(NAMES, st.builds(Response, outputs(), versions()))
+def unusual(response: Response) -> dict[str, str]:
+    """What a client is told beyond the protocol: nothing, as long as nothing shares the model's calls out."""
+    told = {}
+    if response.route is not Route.USUAL:
+        told["serinus_route"] = {Route.PINNED: "pinned", Route.RULE: "rule", Route.WEIGHT: "weight"}[response.route]
+    if response.fallback is not None:
+        told["serinus_fallback"] = response.fallback.value
+    return told
+
+
+FALLBACKS = st.none() | st.sampled_from(Trigger)
+answers = st.tuples(NAMES, st.builds(Response, outputs(), versions(), route=st.sampled_from(Route), fallback=FALLBACKS))
 
 
 @given(st.lists(answers, min_size=1, max_size=4))

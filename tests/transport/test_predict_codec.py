@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from serinus.core.dtypes import DType
 from serinus.core.errors import InvalidInput
-from serinus.core.predictor import Request, Response, Tensor
+from serinus.core.predictor import Request, Response, Route, Tensor
+from serinus.core.traffic import Trigger
 from serinus.core.version import ModelVersion, Version
 from serinus.transport.deadlines import Budgets
 from serinus.transport.predict_codec import FROM_WIRE, TO_WIRE, PredictDecoder, PredictEncoder
@@ -15,6 +16,20 @@ from serinus_api.v1 import predict_pb2 as pb
 from tests.transport.tensors_of import NAMES, SECONDS, filled, outputs, raw, versions
 
 DECODER = PredictDecoder(budgets=Budgets(default_s=60, longest_s=3600), max_inputs=4)
+ROUTES = {
+    Route.USUAL: pb.ROUTE_UNSPECIFIED,
+    Route.PINNED: pb.ROUTE_PINNED,
+    Route.RULE: pb.ROUTE_RULE,
+    Route.WEIGHT: pb.ROUTE_WEIGHT,
+}
+REASONS = {
+    None: pb.FALLBACK_REASON_UNSPECIFIED,
+    Trigger.ERROR: pb.FALLBACK_REASON_ERROR,
+    Trigger.TIMEOUT: pb.FALLBACK_REASON_TIMEOUT,
+    Trigger.OVERLOAD: pb.FALLBACK_REASON_OVERLOAD,
+    Trigger.INVALID: pb.FALLBACK_REASON_INVALID,
+    Trigger.BREAKER: pb.FALLBACK_REASON_BREAKER,
+}
 
 
 def decoded(wire: pb.PredictRequest, *, remaining_s: float | None = None) -> Request:
@@ -30,10 +45,12 @@ def as_protobuf_writes(request: Request, response: Response) -> pb.PredictRespon
             for name, tensor in response.outputs.items()
         ],
         request_id=request.request_id,
-        fallback=response.fallback,
+        fallback=response.fallback is not None,
         queue_us=int(response.queue_s * 1e6),
         compute_us=int(response.compute_s * 1e6),
         batch_rows=response.batch_rows,
+        route=ROUTES[response.route],
+        fallback_reason=REASONS[response.fallback],
     )
 
 
@@ -50,7 +67,8 @@ def responses(draw: st.DrawFn) -> Response:
         queue_s=draw(SECONDS),
         compute_s=draw(SECONDS),
         batch_rows=draw(st.integers(0, 2**32 - 1)),
-        fallback=draw(st.booleans()),
+        route=draw(st.sampled_from(Route)),
+        fallback=draw(st.none() | st.sampled_from(Trigger)),
     )
 
 

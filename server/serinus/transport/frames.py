@@ -14,6 +14,7 @@ import grpc.aio
 from serinus.core.errors import InvalidInput, ServerError
 from serinus.core.predictor import Predictor, Request
 from serinus.telemetry.metrics import Metrics
+from serinus.transport.attributes import NOTHING_SAID, Said
 from serinus.transport.drain import Drain
 from serinus.transport.guard import Context, is_ours, until_cancelled, wire_status
 from serinus.transport.predict_codec import PredictDecoder, PredictEncoder
@@ -39,12 +40,16 @@ class FrameStream:
 
     Reading → (the client is done, or the server drains) finishing → closed. Each call ends with one reply, unless the
     stream breaks.
+
+    Attributes:
+        said: In the stream's metadata, of all its calls.
     """
 
     def __init__(
         self,
         context: Context,
         *,
+        said: Said = NOTHING_SAID,
         predictor: Predictor,
         decoder: PredictDecoder,
         encoder: PredictEncoder,
@@ -52,6 +57,7 @@ class FrameStream:
         metrics: Metrics,
     ) -> None:
         self._context = context
+        self._said = said
         self._predictor = predictor
         self._decoder = decoder
         self._encoder = encoder
@@ -118,7 +124,9 @@ class FrameStream:
         try:
             self._check_id(call_id)
             # A stream's gRPC deadline ends all of its calls by ending the stream; each has its own besides.
-            request = self._decoder.decode(call.request, size_bytes=size_bytes, now=now, remaining_s=None)
+            request = self._decoder.decode(
+                call.request, size_bytes=size_bytes, now=now, remaining_s=None, said=self._said
+            )
         except Exception as error:  # noqa: BLE001 - a call's outermost frame: the others of its stream go on
             if isinstance(error, ServerError):
                 self._metrics.refused(error.reason)

@@ -10,6 +10,7 @@ from serinus.core.dtypes import DType
 from serinus.core.errors import InvalidInput, Unsupported
 from serinus.core.predictor import Request, Tensor
 from serinus.core.raw_tensors import element_count, object_array, tensor_from_raw
+from serinus.transport.attributes import NOTHING_SAID, Said
 from serinus.transport.deadlines import Budgets
 from serinus.transport.service import parse
 from serinus.transport.status import printable
@@ -63,8 +64,14 @@ class InferDecoder:
         self._budgets = budgets
         self._limits = limits
 
-    def decode(self, message: bytes, *, now: float, remaining_s: float | None) -> Decoded:
+    def decode(self, message: bytes, *, now: float, remaining_s: float | None, said: Said = NOTHING_SAID) -> Decoded:
         """Decode a serialised request.
+
+        Args:
+            message: As received.
+            now: Event-loop time in seconds.
+            remaining_s: Until the gRPC deadline, or None.
+            said: In its metadata, or its stream's; what the request says itself has precedence.
 
         Raises:
             InvalidInput: it cannot be read, or breaks a rule of the protocol.
@@ -73,8 +80,9 @@ class InferDecoder:
         wire = parse(oip.ModelInferRequest, message, self._limits)
         check_text("id", wire.id)
         timeout_us = priority = 0
+        routing_key = ""
         if wire.parameters:
-            timeout_us, priority = _parameters(wire.parameters)
+            timeout_us, priority, routing_key = _parameters(wire.parameters)
         outputs: tuple[str, ...] = ()
         classify = _NOTHING
         if wire.outputs:
@@ -88,6 +96,8 @@ class InferDecoder:
                 version=wire.model_version,
                 outputs=outputs,
                 request_id=wire.id,
+                routing_key=routing_key or said.routing_key,
+                attributes=said.attributes,
                 priority=priority,
                 size_bytes=len(message),
             ),
@@ -217,22 +227,25 @@ def _refuse_shared_memory(parameters: Mapping[str, oip.InferParameter], where: s
         raise Unsupported(f"{where}: shared memory is not supported; send the tensor's bytes in the message")
 
 
-def _parameters(parameters: Mapping[str, oip.InferParameter]) -> tuple[int, int]:
-    """The time-out in microseconds and the priority; 0 where the caller names none."""
+def _parameters(parameters: Mapping[str, oip.InferParameter]) -> tuple[int, int, str]:
+    """The time-out in microseconds, the priority and the routing key; 0 or "" where the caller names none."""
     timeout_us = priority = 0
+    routing_key = ""
     for name, value in parameters.items():
         check_text("parameter", name)
         if name == "timeout":
             timeout_us = _whole(name, value)
         elif name == "priority":
             priority = _whole(name, value)
+        elif name == "routing_key":
+            routing_key = _text(name, value)
         elif name not in _IGNORED and (name in _RESERVED or name.startswith("triton_")):
             raise InvalidInput(
                 f"parameter {name!r} is reserved by the protocol", reason="RESERVED_PARAMETER", field=name
             )
         elif value.WhichOneof("parameter_choice") == "string_param":
             check_text(f"parameter {name!r}", value.string_param)
-    return timeout_us, priority
+    return timeout_us, priority, routing_key
 
 
 def _whole(name: str, value: oip.InferParameter) -> int:
@@ -245,3 +258,10 @@ def _whole(name: str, value: oip.InferParameter) -> int:
             raise InvalidInput(
                 f"parameter {name!r}: expected a whole number of at least 0", reason="WRONG_PARAMETER", field=name
             )
+
+
+def _text(name: str, value: oip.InferParameter) -> str:
+    if value.WhichOneof("parameter_choice") != "string_param":
+        raise InvalidInput(f"parameter {name!r}: expected text", reason="WRONG_PARAMETER", field=name)
+    check_text(f"parameter {name!r}", value.string_param, field=name)
+    return value.string_param

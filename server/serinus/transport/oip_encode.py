@@ -11,12 +11,23 @@ import numpy as np
 from open_inference import grpc_service_pb2 as oip
 from serinus.core.dtypes import DType, dtype_of
 from serinus.core.errors import InvalidInput
-from serinus.core.predictor import Request, Response, Tensor
+from serinus.core.predictor import Request, Response, Route, Tensor
 from serinus.core.raw_tensors import object_array, raw_from_tensor
+from serinus.core.traffic import Trigger
 from serinus.core.version import ModelVersion
 from serinus.transport.wire import KeptPrefixes, length_tag, nested, varint
 
 _ID, _OUTPUT, _RAW = length_tag(3), length_tag(5), length_tag(6)
+_USUAL = Route.USUAL
+
+
+def _parameter(name: str, text: str) -> bytes:
+    """One parameter of an answer; serialised maps put end to end are the map of all their entries."""
+    return oip.ModelInferResponse(parameters={name: oip.InferParameter(string_param=text)}).SerializeToString()
+
+
+_ROUTES = {route: _parameter("serinus_route", route.name.lower()) for route in Route}
+_FALLBACKS = {trigger: _parameter("serinus_fallback", trigger) for trigger in Trigger}
 
 
 class InferEncoder:
@@ -37,6 +48,10 @@ class InferEncoder:
         parts = [self._answerer(response.answered_by)]
         if request.request_id:
             parts.append(nested(_ID, request.request_id.encode()))
+        if response.route is not _USUAL:
+            parts.append(_ROUTES[response.route])
+        if response.fallback is not None:
+            parts.append(_FALLBACKS[response.fallback])
         for name, tensor in response.outputs.items():
             shown = tensor
             if name in classify:

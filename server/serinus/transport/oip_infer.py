@@ -7,10 +7,11 @@ import grpc.aio
 
 from open_inference import grpc_service_pb2 as oip
 from serinus.core.dtypes import DType
-from serinus.core.errors import ModelFailed, ServerError
+from serinus.core.errors import InvalidInput, ModelFailed, ServerError
 from serinus.core.predictor import Predictor
 from serinus.lifecycle.models import Models
 from serinus.telemetry.metrics import Metrics
+from serinus.transport.attributes import Said, said_in
 from serinus.transport.drain import Drain
 from serinus.transport.guard import Context, is_ours, wire_status, write
 from serinus.transport.oip_decode import Decoded, InferDecoder
@@ -37,12 +38,19 @@ class OipInfer:
 
     async def infer(self, message: bytes, context: Context) -> bytes:
         """ModelInfer."""
-        return await self._answer(message, context.time_remaining(), alone=True)
+        return await self._answer(message, context.time_remaining(), self._said(context), alone=True)
 
-    async def _answer(self, message: bytes, remaining_s: float | None, *, alone: bool) -> bytes:
+    def _said(self, context: Context) -> Said:
+        try:
+            return said_in(context.invocation_metadata())
+        except InvalidInput as error:
+            self._metrics.refused(error.reason)
+            raise
+
+    async def _answer(self, message: bytes, remaining_s: float | None, said: Said, *, alone: bool) -> bytes:
         """The serialised ModelInferResponse to a serialised request."""
         try:
-            decoded = self._decoder.decode(message, now=monotonic(), remaining_s=remaining_s)
+            decoded = self._decoder.decode(message, now=monotonic(), remaining_s=remaining_s, said=said)
             if decoded.classify:
                 self._check_classes(decoded)
         except ServerError as error:
@@ -60,7 +68,11 @@ class OipInfer:
     def _check_classes(self, decoded: Decoded) -> None:
         """Refuse before the run what could not be answered after it, and would count as answered."""
         request = decoded.request
-        outputs = self._models.find(request.model, request.version).signature.output
+        try:
+            servable = self._models.find(request.model, request.version or request.attributes.get("version", ""))
+        except ServerError:
+            return  # another one may answer in its place; if none does, predicting says why
+        outputs = servable.signature.output
         for name in decoded.classify:
             spec = outputs.get(name)
             if spec is not None and (spec.dtype is DType.BYTES or not spec.shape):
@@ -74,11 +86,12 @@ class OipInfer:
         """
         metadata = context.invocation_metadata() or ()
         wants_status = ("triton_grpc_error", "true") in [(key, value) for key, value in metadata]
+        said = self._said(context)
         answers: _Answers = asyncio.Queue()
         room = asyncio.Semaphore(_MOST_OPEN)
         failure: Exception | None = None
         async with asyncio.TaskGroup() as calls:
-            reading = calls.create_task(self._read_until_drained(context, calls, answers, room))
+            reading = calls.create_task(self._read_until_drained(context, said, calls, answers, room))
             while failure is None and (task := await answers.get()) is not None:
                 answer, error = await task
                 room.release()
@@ -94,13 +107,13 @@ class OipInfer:
             raise failure
 
     async def _read_until_drained(
-        self, context: Context, calls: asyncio.TaskGroup, answers: "_Answers", room: asyncio.Semaphore
+        self, context: Context, said: Said, calls: asyncio.TaskGroup, answers: "_Answers", room: asyncio.Semaphore
     ) -> None:
-        await self._drain.run(self._read(context, calls, answers, room))
+        await self._drain.run(self._read(context, said, calls, answers, room))
         answers.put_nowait(None)
 
     async def _read(
-        self, context: Context, calls: asyncio.TaskGroup, answers: "_Answers", room: asyncio.Semaphore
+        self, context: Context, said: Said, calls: asyncio.TaskGroup, answers: "_Answers", room: asyncio.Semaphore
     ) -> None:
         """Start the calls of a stream; between a message and its place among the answers nothing is awaited."""
         while True:
@@ -108,12 +121,12 @@ class OipInfer:
             message = await context.read()
             if message is grpc.aio.EOF:  # type: ignore[comparison-overlap]  # the stubs forget the end
                 return
-            answers.put_nowait(calls.create_task(self._stream_answer(message)))
+            answers.put_nowait(calls.create_task(self._stream_answer(message, said)))
 
-    async def _stream_answer(self, message: bytes) -> tuple[bytes, Exception | None]:
+    async def _stream_answer(self, message: bytes, said: Said) -> tuple[bytes, Exception | None]:
         """The answer to one message of a stream, and what went wrong."""
         try:
-            return nested(_INFER_RESPONSE, await self._answer(message, None, alone=False)), None
+            return nested(_INFER_RESPONSE, await self._answer(message, None, said, alone=False)), None
         except asyncio.CancelledError as error:
             if not is_ours(error):
                 raise

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 from serinus.core.dtypes import DType
 from serinus.core.errors import InvalidInput
-from serinus.core.predictor import Request, Response, Tensor
+from serinus.core.predictor import Request, Response, Route, Tensor
 from serinus.core.raw_tensors import raw_from_tensor, tensor_from_raw
 from serinus.core.signature import TensorSpec
+from serinus.core.traffic import Trigger
 from serinus.core.version import ModelVersion
+from serinus.transport.attributes import NOTHING_SAID, Said, together
 from serinus.transport.deadlines import Budgets
 from serinus.transport.wire import KeptPrefixes, length_tag, nested, number_tag, varint
 from serinus.transport.wire_limits import check_text
@@ -28,7 +30,15 @@ class PredictDecoder:
         self._budgets = budgets
         self._max_inputs = max_inputs
 
-    def decode(self, wire: pb.PredictRequest, *, size_bytes: int, now: float, remaining_s: float | None) -> Request:
+    def decode(
+        self,
+        wire: pb.PredictRequest,
+        *,
+        size_bytes: int,
+        now: float,
+        remaining_s: float | None,
+        said: Said = NOTHING_SAID,
+    ) -> Request:
         """Decode one call.
 
         Args:
@@ -36,6 +46,7 @@ class PredictDecoder:
             size_bytes: What it occupies.
             now: Event-loop time in seconds.
             remaining_s: Until the gRPC deadline, or None.
+            said: In its metadata, or its stream's; what the call says itself has precedence.
 
         Raises:
             InvalidInput: it breaks a rule of the protocol.
@@ -53,7 +64,8 @@ class PredictDecoder:
             version=wire.version,
             outputs=tuple(wire.outputs) if wire.outputs else (),
             request_id=request_id,
-            routing_key=routing_key,
+            routing_key=routing_key or said.routing_key,
+            attributes=together(said.attributes, wire.attributes),
             priority=wire.priority,
             size_bytes=size_bytes,
         )
@@ -95,8 +107,23 @@ def tensor_info(spec: TensorSpec) -> pb.TensorInfo:
 
 
 _OUTPUT, _REQUEST_ID, _DATA = length_tag(3), length_tag(4), length_tag(4)
-_FALLBACK = number_tag(5) + varint(1)
 _QUEUE, _COMPUTE, _BATCH_ROWS = number_tag(6), number_tag(7), number_tag(8)
+_USUAL = Route.USUAL
+_ROUTES = {
+    route: pb.PredictResponse(route=number).SerializeToString()
+    for route, number in {
+        Route.USUAL: pb.ROUTE_UNSPECIFIED,
+        Route.PINNED: pb.ROUTE_PINNED,
+        Route.RULE: pb.ROUTE_RULE,
+        Route.WEIGHT: pb.ROUTE_WEIGHT,
+    }.items()
+}
+_FALLBACKS = {
+    trigger: pb.PredictResponse(
+        fallback=True, fallback_reason=pb.FallbackReason.Value(f"FALLBACK_REASON_{trigger.name}")
+    ).SerializeToString()
+    for trigger in Trigger
+}
 
 
 class PredictEncoder:
@@ -116,8 +143,10 @@ class PredictEncoder:
             parts += (self._prefixes.of(name, tensor, len(data)), data)
         if request.request_id:
             parts.append(nested(_REQUEST_ID, request.request_id.encode()))
-        if response.fallback:
-            parts.append(_FALLBACK)
+        if response.route is not _USUAL:
+            parts.append(_ROUTES[response.route])
+        if response.fallback is not None:
+            parts.append(_FALLBACKS[response.fallback])
         parts += (_QUEUE, varint(int(response.queue_s * 1e6)), self._fields_of_run(response))
         return b"".join(parts)
 

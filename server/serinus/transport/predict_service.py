@@ -9,6 +9,7 @@ from serinus.core.errors import ServerError
 from serinus.core.predictor import Predictor
 from serinus.lifecycle.models import Models
 from serinus.telemetry.metrics import Metrics
+from serinus.transport.attributes import said_in
 from serinus.transport.drain import Drain
 from serinus.transport.frames import FrameStream
 from serinus.transport.guard import Context
@@ -57,6 +58,7 @@ class PredictService:
                 size_bytes=len(message),
                 now=monotonic(),
                 remaining_s=context.time_remaining(),
+                said=said_in(context.invocation_metadata()),
             )
         except ServerError as error:
             self._metrics.refused(error.reason)
@@ -69,8 +71,14 @@ class PredictService:
         return answer
 
     async def _predict_stream(self, context: Context) -> None:
+        try:
+            said = said_in(context.invocation_metadata())
+        except ServerError as error:
+            self._metrics.refused(error.reason)
+            raise
         stream = FrameStream(
             context,
+            said=said,
             predictor=self._predictor,
             decoder=self._decoder,
             encoder=self._encoder,

@@ -21,6 +21,7 @@ _SMALL = 1 << 16  # at worst 32768 empty parts: 2 ms and 2 MiB
 _MOST_FIELDS = 1 << 15  # of one message, counted at every depth: 30 ms of walking
 _LONGEST_VARINT = 10
 _MOST: Mapping[str, int] = {
+    "attributes": 16,  # of one call
     "calls": 2048,  # of one frame: 60 ms of starting them, if each is refused
     "files": 1000,  # of one version
     "sha256": 1000,  # of the files of one version

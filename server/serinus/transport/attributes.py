@@ -1,0 +1,99 @@
+"""What callers say of themselves, for the rules of a split: in the metadata of a call or stream, and in the message."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from serinus.core.errors import InvalidInput
+from serinus.core.predictor import NO_ATTRIBUTES
+from serinus.transport.wire_limits import check_text
+
+MOST_ATTRIBUTES: Final = 16
+"""Of one call; each costs the rules a look."""
+
+_PREFIX = "x-serinus-"
+_ROUTING_KEY = "routing-key"
+_LONGEST_NAME_BYTES = 64
+_LONGEST_VALUE_BYTES = 256
+_FIELD = "attributes"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Said:
+    """What the metadata of a call says, or that of a stream of all its calls.
+
+    Attributes:
+        routing_key: Of `x-serinus-routing-key`, or "".
+        attributes: Of every other `x-serinus-NAME`, by NAME in lower case.
+    """
+
+    routing_key: str = ""
+    attributes: Mapping[str, str] = dataclasses.field(default_factory=lambda: NO_ATTRIBUTES)
+
+
+NOTHING_SAID: Final = Said()
+
+
+def said_in(metadata: Iterable[tuple[str, str | bytes]] | None) -> Said:
+    """What `metadata` says; most says nothing.
+
+    Raises:
+        InvalidInput: a name twice, too many, or a text that no rule can be compared with.
+    """
+    found: dict[str, str] = {}
+    for key, value in metadata or ():
+        if key.startswith(_PREFIX):
+            _take(found, key, value)
+    if not found:
+        return NOTHING_SAID
+    routing_key = found.pop(_ROUTING_KEY, "")
+    return Said(routing_key, checked(found) if found else NO_ATTRIBUTES)
+
+
+def checked(attributes: Mapping[str, str]) -> dict[str, str]:
+    """Attributes as a rule can look at them.
+
+    Raises:
+        InvalidInput: too many, without a name, too long, or with control characters.
+    """
+    if len(attributes) > MOST_ATTRIBUTES:
+        raise InvalidInput(
+            f"attributes: expected at most {MOST_ATTRIBUTES}, got {len(attributes)}",
+            reason="TOO_MANY_ENTRIES",
+            field=_FIELD,
+        )
+    for name, value in attributes.items():
+        if not name:
+            raise InvalidInput("attributes: expected names, got an empty one", reason="MISSING_NAME", field=_FIELD)
+        check_text("attributes: name", name, longest_bytes=_LONGEST_NAME_BYTES, field=_FIELD)
+        check_text(f"attributes: {name!r}", value, longest_bytes=_LONGEST_VALUE_BYTES, field=_FIELD)
+    return dict(attributes)
+
+
+def together(said: Mapping[str, str], own: Mapping[str, str]) -> Mapping[str, str]:
+    """What the metadata says and what the call says itself, which has precedence.
+
+    Raises:
+        InvalidInput: `own` is what `checked` refuses, or there are too many together.
+    """
+    if not own:
+        return said
+    return checked({**said, **own})
+
+
+def _take(found: dict[str, str], key: str, value: str | bytes) -> None:
+    name = key.removeprefix(_PREFIX)
+    if isinstance(value, bytes):
+        raise InvalidInput(
+            f"metadata {key[:80]!r}: expected text, got bytes; names that end with -bin hold no text",
+            reason="NOT_TEXT",
+            field=_FIELD,
+        )
+    if name in found:
+        # Which of the two a proxy would have kept, nobody knows.
+        raise InvalidInput(
+            f"metadata {key[:80]!r}: expected once, got it again", reason="DUPLICATE_ATTRIBUTE", field=_FIELD
+        )
+    if name == _ROUTING_KEY:
+        check_text(f"metadata {key!r}", value, field="routing_key")
+    found[name] = value
