@@ -16,7 +16,7 @@ from serinus.registry.registry import Registry
 from serinus.registry.sql.database import Database, open_database
 from serinus.registry.sql.migrations import HEAD
 from serinus.registry.sql.reads import read_head
-from serinus.registry.sql.tables import SCHEMA_TABLE
+from serinus.registry.sql.tables import SCHEMA_TABLE, controller_lease, metadata
 from tests.registry.drafts import Clock
 
 with warnings.catch_warnings():
@@ -121,7 +121,9 @@ async def url(kind: str, tmp_path: Path) -> AsyncIterator[str]:
     try:
         # Another schema than ours is what some test was about: nobody gets it again.
         if await connection.fetchval(f"SELECT version_num FROM {SCHEMA_TABLE}") == HEAD:
-            await connection.execute("TRUNCATE audit, aliases, versions, models")
+            written = ", ".join(name for name in metadata.tables if name != controller_lease.name)
+            await connection.execute(f"TRUNCATE {written}")
+            await connection.execute(f"UPDATE {controller_lease.name} SET fence = 0, beat = 0, holder = ''")
             _cleared().append(used)
     finally:
         await connection.close()

@@ -4,8 +4,6 @@ import datetime as dt
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from serinus.core.errors import InvalidInput
 from serinus.core.selector import check_alias
 from serinus.core.version import Version, check_model_name
@@ -28,7 +26,7 @@ from serinus.registry.sql.audit import EMPTY, Verification, verify_on
 from serinus.registry.sql.database import Database
 from serinus.registry.sql.listing import number_before, token_behind, wanted_by
 from serinus.registry.sql.usage import read_used_hashes
-from serinus.registry.sql.writing import Writing, check_actor, selected
+from serinus.registry.sql.writing import Writing, selected, write_revision
 
 T = TypeVar("T")
 
@@ -256,12 +254,7 @@ class Registry:
         return await self._database.read(read_used_hashes)
 
     async def _write(self, actor: str, work: Callable[[Writing], Awaitable[T]]) -> T:
-        check_actor(actor)
-
-        async def write(connection: AsyncConnection) -> T:
-            return await work(await Writing.begin(connection, at=self._now(), actor=actor, reach=self._reach))
-
-        return await self._database.write(write, reach=self._reach)
+        return await write_revision(self._database, work, now=self._now, actor=actor, reach=self._reach)
 
     async def _write_model(
         self,

@@ -97,7 +97,7 @@ class LeaseRecord:
     """Who controls the rollouts.
 
     Attributes:
-        holder: A server, or "" once it was given back.
+        holder: A server.
         fence: Raised with each new holder.
         beat: Raised by its holder while it lives.
     """

@@ -41,6 +41,11 @@ def no_alias(record: ModelRecord, alias: str) -> NotFound:
     return NotFound(f"model {record.name!r} has no alias {alias!r}: {has}", reason="UNKNOWN_ALIAS", field="alias")
 
 
+def no_rollout(rollout: str) -> NotFound:
+    """The error for an id that no rollout has."""
+    return NotFound(f"there is no rollout {rollout[:80]!r}", reason="UNKNOWN_ROLLOUT", field="id")
+
+
 def _listed(names: Iterable[str]) -> str:
     every: Sequence[str] = tuple(names)
     more = f" and {len(every) - _MOST_NAMED} more" if len(every) > _MOST_NAMED else ""

@@ -16,6 +16,7 @@ from serinus.registry.records import AuditEntry, ModelRecord, Snapshot, VersionR
 from serinus.registry.sql import tables
 from serinus.registry.sql.audit import EMPTY, Head
 from serinus.registry.sql.rows import Row, audit_entry, version_record
+from serinus.registry.sql.traffic_documents import readable_traffic
 from serinus.telemetry.logs import get_logger
 
 ROWS_AT_ONCE = 200  # decoding them takes a few milliseconds, which is how long others may have to wait
@@ -159,6 +160,9 @@ async def _complete(
             aliases=aliases[row.name],
             created_at=row.created_at,
             revision=row.revision,
+            traffic=readable_traffic(
+                row.name, row.traffic, {number: record.identity for number, record in known[row.name].items()}
+            ),
         )
         for row in rows
     ]

@@ -11,6 +11,7 @@ LONGEST_VERSION: Final = 32
 LONGEST_ALIAS: Final = 64
 LONGEST_ACTOR: Final = 256
 LONGEST_WORD: Final = 32
+LONGEST_ID: Final = 64
 
 SCHEMA_TABLE: Final = "serinus_schema"
 """Where alembic keeps the schema's own version; not its default name, because a PostgreSQL database may be shared."""
@@ -57,6 +58,10 @@ def _column(name: str, kind: sa.types.TypeEngine[Any], *more: sa.schema.SchemaIt
     return sa.Column(name, kind, *more, nullable=False)
 
 
+def _part_of_rollout() -> sa.Column[Any]:
+    return sa.Column("rollout", sa.String(LONGEST_ID), sa.ForeignKey("rollouts.id"), primary_key=True)
+
+
 models: Final = sa.Table(
     "models",
     metadata,
@@ -64,6 +69,8 @@ models: Final = sa.Table(
     _column("next_number", sa.Integer()),
     _column("created_at", UtcTime()),
     _column("revision", sa.BigInteger()),
+    # {} where nothing was decided, as for every model that is new.
+    sa.Column("traffic", sa.JSON(), nullable=False, server_default="{}"),
     sa.Index(None, "revision"),
 )
 
@@ -115,4 +122,81 @@ audit: Final = sa.Table(
     _column("after", sa.JSON()),
     _column("previous_hash", sa.String(64)),
     _column("hash", sa.String(64)),
+)
+
+rollouts: Final = sa.Table(
+    "rollouts",
+    metadata,
+    sa.Column("id", sa.String(LONGEST_ID), primary_key=True),
+    # The registry's revision at which it started, so that rollouts have an order.
+    _column("place", sa.BigInteger()),
+    _column("model", _name(LONGEST_MODEL), sa.ForeignKey("models.name")),
+    _column("status", sa.String(LONGEST_WORD)),
+    _column("is_active", sa.Boolean()),
+    _column("document", sa.JSON()),
+    _column("started_at", UtcTime()),
+    _column("revision", sa.BigInteger()),
+    sa.UniqueConstraint("place"),
+    sa.Index(None, "model"),
+)
+
+rollout_journal: Final = sa.Table(
+    "rollout_journal",
+    metadata,
+    # The registry's revision at which it was written: each write of a rollout makes one entry and one revision.
+    sa.Column("place", sa.BigInteger(), primary_key=True, autoincrement=False),
+    _column("rollout", sa.String(LONGEST_ID), sa.ForeignKey("rollouts.id")),
+    _column("number", sa.Integer()),
+    _column("at", UtcTime()),
+    _column("actor", sa.String(LONGEST_ACTOR)),
+    _column("event", sa.String(LONGEST_WORD)),
+    _column("status", sa.String(LONGEST_WORD)),
+    _column("reason", sa.Text()),
+    _column("numbers", sa.JSON()),
+    sa.UniqueConstraint("rollout", "number"),
+)
+
+# What follows is no part of the registry's history: it has no revision, and the audit does not name it.
+
+rollout_windows: Final = sa.Table(
+    "rollout_windows",
+    metadata,
+    _part_of_rollout(),
+    sa.Column("server", sa.String(LONGEST_ID), primary_key=True),
+    _column("document", sa.JSON()),
+)
+
+rollout_evidence: Final = sa.Table(
+    "rollout_evidence",
+    metadata,
+    _part_of_rollout(),
+    _column("document", sa.JSON()),
+)
+
+# One row, which the schema's second step makes.
+controller_lease: Final = sa.Table(
+    "controller_lease",
+    metadata,
+    sa.Column("fence", sa.BigInteger(), primary_key=True, autoincrement=False),
+    _column("beat", sa.BigInteger()),
+    # "" while it is nobody's.
+    _column("holder", sa.String(LONGEST_ID)),
+)
+
+webhook_places: Final = sa.Table(
+    "webhook_places",
+    metadata,
+    # SHA-256 of what tells a hook from others: a URL may hold a secret.
+    sa.Column("hook", sa.String(64), primary_key=True),
+    _column("place", sa.BigInteger()),
+)
+
+metric_reports: Final = sa.Table(
+    "metric_reports",
+    metadata,
+    _part_of_rollout(),
+    # SHA-256 of what its sender calls it, which may be any text.
+    sa.Column("report", sa.String(64), primary_key=True),
+    _column("number", sa.BigInteger()),
+    sa.UniqueConstraint("rollout", "number"),
 )

@@ -1,8 +1,8 @@
 """One write under way: its turn, what it sees, and the entry of the audit that it leaves."""
 
 import datetime as dt
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,9 +13,11 @@ from serinus.registry.records import ModelRecord, VersionRecord
 from serinus.registry.sql import tables
 from serinus.registry.sql.absent import no_model, no_version
 from serinus.registry.sql.audit import Head, next_entry
-from serinus.registry.sql.database import CHANNEL
+from serinus.registry.sql.database import CHANNEL, Database
 from serinus.registry.sql.reads import read_head, read_model
 from serinus.registry.sql.rows import audit_values
+
+T = TypeVar("T")
 
 
 class Writing:
@@ -100,6 +102,27 @@ class Writing:
         if self.connection.dialect.name == "postgresql":
             await self.connection.execute(sa.select(sa.func.pg_notify(CHANNEL, str(self.revision))))
         self._reach(Failpoint.ROWS_WRITTEN)
+
+
+async def write_revision(
+    database: Database,
+    work: Callable[[Writing], Awaitable[T]],
+    *,
+    now: Callable[[], dt.datetime],
+    actor: str,
+    reach: Callable[[Failpoint], None],
+) -> T:
+    """What `work` returns, once it is committed as one revision of the registry.
+
+    Raises:
+        InvalidInput: `actor` cannot stand in the audit.
+    """
+    check_actor(actor)
+
+    async def write(connection: AsyncConnection) -> T:
+        return await work(await Writing.begin(connection, at=now(), actor=actor, reach=reach))
+
+    return await database.write(write, reach=reach)
 
 
 def check_revision(name: str, current: int, expected: int | None) -> None:

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Final
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 """The schema that this program writes: the last revision in `versions/`."""
 
-KNOWN: Final = frozenset({HEAD})
+KNOWN: Final = frozenset({"0001", HEAD})
 """Every revision in `versions/`; what is not among them was made by a newer program."""
 
 FOLDER: Final = Path(__file__).parent
