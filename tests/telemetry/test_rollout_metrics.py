@@ -54,13 +54,15 @@ def test_fallbacks_are_counted_by_why(registry: CollectorRegistry, metrics: Metr
     """Of the model, since the one who answers may belong to another."""
     for trigger in (Trigger.ERROR, Trigger.ERROR, Trigger.BREAKER):
         metrics.rollouts.fell_back("magika", trigger)
+    metrics.rollouts.fell_through("magika", Trigger.TIMEOUT)
     assert shown(registry, "serinus_fallbacks") == {("magika", "error"): 2, ("magika", "breaker"): 1}
+    assert shown(registry, "serinus_fallbacks_failed") == {("magika", "timeout"): 1}
 
 
 def test_a_breaker_shows_its_state_and_how_often_it_opened(registry: CollectorRegistry, metrics: Metrics):
     """A probe that fails opens it anew; saying twice that it is open does not; other words say nothing."""
     for state in ("open", "open", "half_open", "open", "ajar"):
-        metrics.rollouts.breaker(NEW, state)
+        metrics.rollouts.breaker_changed(NEW, state)
     assert shown(registry, "serinus_breaker_state") == {
         ("magika", "closed", "1.0.0"): 1,
         ("magika", "open", "2.0.0"): 1,
@@ -127,7 +129,7 @@ def test_what_is_gone_has_no_series_and_late_calls_bring_none_back(registry: Col
     rollouts.routed(NEW, Route.WEIGHT)
     metrics.forget(NEW)
     rollouts.routed(NEW, Route.WEIGHT)
-    rollouts.breaker(NEW, "open")
+    rollouts.breaker_changed(NEW, "open")
     assert [traffic.version for traffic in rollouts.versions()] == [OLD]
     assert list(rollouts.models()) == ["magika"]
     metrics.forget(OLD)

@@ -59,6 +59,9 @@ def _models(models: Mapping[str, ModelTraffic]) -> Iterator[Metric]:
     fallbacks = CounterMetricFamily(
         "serinus_fallbacks_total", "Calls answered by another than the chosen version.", labels=("model", "trigger")
     )
+    failed_fallbacks = CounterMetricFamily(
+        "serinus_fallbacks_failed_total", "Calls that nobody else could answer either.", labels=("model", "trigger")
+    )
     pairs = CounterMetricFamily(
         "serinus_mirrored_calls_total", "Copies of calls, by how both answers compare.", labels=("model", "outcome")
     )
@@ -75,6 +78,8 @@ def _models(models: Mapping[str, ModelTraffic]) -> Iterator[Metric]:
     for model, traffic in models.items():
         for trigger, count in traffic.fallbacks.items():
             fallbacks.add_metric((model, trigger), count)
+        for trigger, count in traffic.failed_fallbacks.items():
+            failed_fallbacks.add_metric((model, trigger), count)
         for end, count in traffic.pairs.items():
             pairs.add_metric((model, end), count)
         for event, count in traffic.decisions.copy().items():
@@ -86,4 +91,4 @@ def _models(models: Mapping[str, ModelTraffic]) -> Iterator[Metric]:
                 states.add_metric((model, state), float(state is traffic.state))
         for check, value in traffic.evidence.items():
             evidence.add_metric((model, check), value)
-    return iter((fallbacks, pairs, decisions, weights, states, evidence))
+    return iter((fallbacks, failed_fallbacks, pairs, decisions, weights, states, evidence))

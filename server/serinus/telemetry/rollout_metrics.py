@@ -37,6 +37,7 @@ class ModelTraffic:
 
     Attributes:
         fallbacks: Calls that another answered, by why.
+        failed_fallbacks: Calls that nobody else could answer either, or that there was no budget for, by why.
         pairs: Mirrored calls by what became of them.
         arms: How calls are shared out now; () while nothing does.
         state: Where its last rollout stands; None if it had none.
@@ -45,6 +46,7 @@ class ModelTraffic:
     """
 
     fallbacks: dict[Trigger, int] = dataclasses.field(default_factory=lambda: dict.fromkeys(Trigger, 0))
+    failed_fallbacks: dict[Trigger, int] = dataclasses.field(default_factory=lambda: dict.fromkeys(Trigger, 0))
     pairs: dict[PairEnd, int] = dataclasses.field(default_factory=lambda: dict.fromkeys(PairEnd, 0))
     arms: tuple[Arm, ...] = ()
     state: RolloutState | None = None
@@ -102,11 +104,15 @@ class RolloutMetrics:
         """A call of that model was answered by another than the chosen version."""
         self._model(model).fallbacks[trigger] += 1
 
+    def fell_through(self, model: str, trigger: Trigger) -> None:
+        """Nobody could answer a call of that model in the place of the chosen version, or nobody was to."""
+        self._model(model).failed_fallbacks[trigger] += 1
+
     def mirrored(self, model: str, end: PairEnd) -> None:
         """A copy of a call of that model was compared, or could not be."""
         self._model(model).pairs[end] += 1
 
-    def breaker(self, version: ModelVersion, state: str) -> None:
+    def breaker_changed(self, version: ModelVersion, state: str) -> None:
         """The circuit breaker of a version is "closed", "open" or "half_open" from now on."""
         traffic = self._versions.get((version.model, version.number))
         now = BreakerState.of(state)
