@@ -15,12 +15,16 @@ class ArmWindow:
 
     Attributes:
         exposures: Calls.
-        errors: Of them those that the version failed; at most one for each key and second.
-        slow: Those that took longer than the limit, whether answered or not; likewise.
-        invalid: Those answered with what cannot be meant; likewise.
+        errors: Trials that the version failed.
+        slow: Trials that took longer than the limit, whether answered or not.
+        invalid: Trials answered with what cannot be meant.
         run: How many calls have failed (errors and invalid answers) since the last good one.
         latency: Calls by time from arrival at the version to its answer, counts by bucket of
             `telemetry.histogram.BOUNDS_S`; () for none.
+        trials: Exposures that are judged: all without a key, and the first of each key and second. A caller who calls
+            more often counts no more, whether its calls fail or not: failures that were counted once a second, among
+            calls that are all counted, would make the arm that has such a caller look better than it is. 0 stands for
+            all exposures.
     """
 
     exposures: int = 0
@@ -29,6 +33,7 @@ class ArmWindow:
     invalid: int = 0
     run: int = 0
     latency: tuple[int, ...] = ()
+    trials: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,0 +1,72 @@
+"""Bounds of a mean of values in [0, 1] that hold at all times, from how many values there were and their sum.
+
+For a supposed mean m and another one p, the product over all values y of (p / m)^y ((1 - p) / (1 - m))^(1 - y) is a
+test supermartingale: each factor is convex in y, so that it is largest in expectation for values that are 0 or 1,
+where the expectation is 1 (Hoeffding 1963; the sub-Bernoulli case of Howard, Ramdas, McAuliffe and Sekhon, Annals of
+Statistics 2021). Mixing it over p with a beta density (Robbins 1970) leaves it one, and by Ville's inequality it
+reaches 1 / alpha with probability alpha at most if the mean is m. The density is Beta(1/2, 1/2) cut off at m: only
+means on the side that is asked about count, which makes the bound narrower than an interval would be.
+
+Values need not be alike or independent: the mean may move, if only each value's expectation, given what came before, is
+at most (or at least) m.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+from scipy.optimize import brentq
+from scipy.special import betainc, betaincc, betaln
+
+_HALF: Final = 0.5  # Jeffreys' density: a rate near 0 costs little more than one near 1/2
+_LOG_DENSITY: Final = float(betaln(_HALF, _HALF))
+_EDGE: Final = 1e-12  # as near as bounds come to 0 and 1, where logarithms end
+
+
+def log_evidence_above(count: float, total: float, mean: float) -> float:
+    """Logarithm of the evidence that the mean of `count` values with sum `total` lies above `mean`."""
+    past, before = (betaincc(*beta, mean) for beta in _densities(count, total))
+    return _log_evidence(count, total, mean, float(past), float(before))
+
+
+def log_evidence_below(count: float, total: float, mean: float) -> float:
+    """Logarithm of the evidence that it lies below."""
+    past, before = (betainc(*beta, mean) for beta in _densities(count, total))
+    return _log_evidence(count, total, mean, float(past), float(before))
+
+
+def upper_bound(count: float, total: float, alpha: float) -> float:
+    """What the mean stays below with confidence 1 - `alpha`, at all times; 1.0 without values."""
+    if count <= 0 or total >= count:
+        return 1.0
+    limit = math.log(1.0 / alpha)
+    return _root(lambda mean: log_evidence_below(count, total, mean) - limit, total / count, 1.0)
+
+
+def lower_bound(count: float, total: float, alpha: float) -> float:
+    """What the mean stays above with confidence 1 - `alpha`, at all times; 0.0 without values."""
+    if count <= 0 or total <= 0:
+        return 0.0
+    limit = math.log(1.0 / alpha)
+    return _root(lambda mean: log_evidence_above(count, total, mean) - limit, 0.0, total / count)
+
+
+def _densities(count: float, total: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Parameters of the beta density behind the values and before them."""
+    return (total + _HALF, count - total + _HALF), (_HALF, _HALF)
+
+
+def _log_evidence(count: float, total: float, mean: float, mass_after: float, mass_before: float) -> float:
+    if mass_after <= 0.0:
+        return -math.inf
+    mixture = float(betaln(total + _HALF, count - total + _HALF)) - _LOG_DENSITY + math.log(mass_after / mass_before)
+    return mixture - total * math.log(mean) - (count - total) * math.log1p(-mean)
+
+
+def _root(excess: Callable[[float], float], low: float, high: float) -> float:
+    """Where evidence reaches its limit between two means; the far end where it does not within what can be told."""
+    low, high = max(low, _EDGE), min(high, 1.0 - _EDGE)
+    at_low, at_high = excess(low), excess(high)
+    if at_low * at_high >= 0:
+        return low if at_low > at_high else high
+    return float(brentq(excess, low, high, xtol=_EDGE, rtol=1e-6))
