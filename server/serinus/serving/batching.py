@@ -168,6 +168,7 @@ class Batcher:
             queue_s=max(part.queue_s for part in parts),
             compute_s=sum(part.compute_s for part in parts),
             batch_rows=max(part.batch_rows for part in parts),
+            nonfinite_rows=sum(part.nonfinite_rows for part in parts),
         )
 
     def _enter(self, request: Request, inputs: Tensors, rows: int) -> Entry:

@@ -83,7 +83,13 @@ class JointRuns:
         response = self._runner.run(request)
         outputs = self._joiner.checked(response.outputs, request.outputs, request.rows)
         self._report(response, request.rows, DispatchReason.IDLE)
-        return Response(outputs, response.answered_by, compute_s=response.compute_s, batch_rows=request.rows)
+        return Response(
+            outputs,
+            response.answered_by,
+            compute_s=response.compute_s,
+            batch_rows=request.rows,
+            nonfinite_rows=response.nonfinite_rows,
+        )
 
     def run_here(self, batch: Sequence[Entry], reason: DispatchReason) -> bool:
         """Run a quick batch on the event loop; return whether it failed and has to be taken apart by `isolate`."""
@@ -182,5 +188,6 @@ class JointRuns:
                     queue_s=started - entry.since,
                     compute_s=response.compute_s,
                     batch_rows=rows,
+                    nonfinite_rows=response.nonfinite_rows,
                 )
             )

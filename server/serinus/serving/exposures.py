@@ -1,0 +1,160 @@
+"""Counts what became of the calls that each arm of a split got by weight, for the judge of a rollout."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Final, Self
+
+from serinus.core.traffic import Observation, TrafficSplit
+from serinus.core.windows import ArmWindow
+from serinus.telemetry.histogram import Histogram
+
+_MOST_KEYS: Final = 4096  # 32 KiB of hashes; so many callers failing within a second are no burst of one
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RouteWindow:
+    """What the routing of one model has counted in the present segment of its rollout.
+
+    Attributes:
+        rollout: Its id.
+        segment: Of the counts.
+        arms: By number of the version.
+        tripped: Numbers of the versions that the server's own breaker has taken out.
+    """
+
+    rollout: str
+    segment: int
+    arms: Mapping[int, ArmWindow]
+    tripped: frozenset[int]
+
+
+class OncePerSecond:
+    """Lets each key pass once a second, because one caller who repeats a failing call is one failure."""
+
+    __slots__ = ("_second", "_seen")
+
+    def __init__(self) -> None:
+        self._second = -math.inf
+        self._seen: set[int] = set()
+
+    def passes(self, key: str, now: float) -> bool:
+        """Whether `key` has not passed in the second of `now`; "" is nobody's and always passes."""
+        if not key:
+            return True
+        if now // 1 != self._second:
+            self._second = now // 1
+            self._seen.clear()
+        # Two keys share a hash once in 2^64 pairs; the texts themselves could take a megabyte.
+        mark = hash(key)
+        if mark in self._seen:
+            return False
+        if len(self._seen) < _MOST_KEYS:
+            self._seen.add(mark)
+        return True
+
+
+class ArmCounts:
+    """Counts of one arm in one segment.
+
+    Attributes:
+        to_skip: Calls that are still not counted, because the version warms up.
+    """
+
+    __slots__ = (
+        "_errors",
+        "_errors_once",
+        "_exposures",
+        "_invalid",
+        "_invalid_once",
+        "_latency",
+        "_run",
+        "_slow",
+        "_slow_once",
+        "_slow_s",
+        "to_skip",
+    )
+
+    def __init__(self, *, slow_s: float, to_skip: int) -> None:
+        self.to_skip = to_skip
+        self._slow_s = slow_s
+        self._exposures = self._errors = self._slow = self._invalid = self._run = 0
+        self._latency = Histogram()
+        self._errors_once, self._slow_once, self._invalid_once = OncePerSecond(), OncePerSecond(), OncePerSecond()
+
+    def answered(self, key: str, seconds: float, now: float) -> None:
+        """A call of `key` was answered well, `seconds` after it was asked."""
+        if self._is_counted(key, seconds, now):
+            self._run = 0
+            self._latency.observe(seconds)
+
+    def answered_badly(self, key: str, seconds: float, now: float) -> None:
+        """A call was answered with what cannot be meant."""
+        if self._is_counted(key, seconds, now):
+            self._run += 1
+            self._latency.observe(seconds)
+            self._invalid += self._invalid_once.passes(key, now)
+
+    def failed(self, key: str, seconds: float, now: float) -> None:
+        """The version failed a call."""
+        if self._is_counted(key, seconds, now):
+            self._run += 1
+            self._errors += self._errors_once.passes(key, now)
+
+    def _is_counted(self, key: str, seconds: float, now: float) -> bool:
+        if self.to_skip:
+            self.to_skip -= 1
+            return False
+        self._exposures += 1
+        if seconds > self._slow_s and self._slow_once.passes(key, now):
+            self._slow += 1
+        return True
+
+    def window(self) -> ArmWindow:
+        """What was counted so far."""
+        latency = self._latency.counts
+        return ArmWindow(
+            exposures=self._exposures,
+            errors=self._errors,
+            slow=self._slow,
+            invalid=self._invalid,
+            run=self._run,
+            latency=tuple(latency) if any(latency) else (),
+        )
+
+
+class Exposures:
+    """Counts of all arms in one segment of a rollout.
+
+    Calls that end after a segment count in the one that they began in, whose counts nobody reads any more.
+
+    Attributes:
+        observation: What is counted.
+        arms: Counts by number of the version.
+    """
+
+    def __init__(self, split: TrafficSplit, observation: Observation, before: Mapping[int, int]) -> None:
+        slow_s = math.inf if observation.slow_s is None else observation.slow_s
+        self._before = before
+        self.observation = observation
+        self.arms: Mapping[int, ArmCounts] = {
+            number: ArmCounts(slow_s=slow_s, to_skip=before.get(number, observation.skip_first))
+            for number in (arm.version.number for arm in split.arms)
+        }
+
+    @classmethod
+    def following(cls, previous: Self | None, split: TrafficSplit) -> Self | None:
+        """The counts for `split`: the same as before while the segment lasts, None if nothing is counted."""
+        observation = split.observation
+        if observation is None:
+            return None
+        if previous is None or previous.observation.rollout != observation.rollout:
+            return cls(split, observation, {})
+        if previous.observation.segment == observation.segment:
+            return previous
+        return cls(split, observation, previous.to_skip)
+
+    @property
+    def to_skip(self) -> Mapping[int, int]:
+        """Calls still to skip by number of each version that the rollout ever gave calls to on this server."""
+        return {**self._before, **{number: counts.to_skip for number, counts in self.arms.items()}}
