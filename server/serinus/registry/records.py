@@ -206,11 +206,13 @@ class Snapshot:
         models: By name.
         head: Hash of the audit's entry of that revision, which tells this history from another one of the same length;
             "" for an empty registry.
+        is_whole: All of that is in it. What is read back from a disk may lack what only the database may say.
     """
 
     revision: int
     models: Mapping[str, ModelRecord]
     head: str = ""
+    is_whole: bool = True
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

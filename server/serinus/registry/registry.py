@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from serinus.core.errors import InvalidInput
 from serinus.core.selector import check_alias
+from serinus.core.traffic import FallbackPolicy, TrafficSplit
 from serinus.core.version import Version, check_model_name
 from serinus.registry.failpoints import Failpoint, pass_by
 from serinus.registry.records import (
@@ -18,9 +19,8 @@ from serinus.registry.records import (
     Snapshot,
     VersionFilter,
     VersionRecord,
-    VersionState,
 )
-from serinus.registry.sql import changes, reads, registering
+from serinus.registry.sql import changes, reads, registering, traffic_changes
 from serinus.registry.sql.absent import no_model
 from serinus.registry.sql.audit import EMPTY, Verification, verify_on
 from serinus.registry.sql.database import Database
@@ -93,7 +93,11 @@ class Registry:
     async def set_alias(
         self, model: str, alias: str, selector: str, *, actor: str, expected_revision: int | None = None
     ) -> ModelRecord:
-        """Let `alias` name the version that `selector` means now."""
+        """Let `alias` name the version that `selector` means now.
+
+        Raises:
+            Refused: ROLLOUT_ACTIVE, the alias is `stable`, which a rollout moves.
+        """
         check_alias(alias)
         return await self._write_model(
             model, actor, expected_revision, lambda writing, record: changes.set_alias(writing, record, alias, selector)
@@ -102,7 +106,11 @@ class Registry:
     async def remove_alias(
         self, model: str, alias: str, *, actor: str, expected_revision: int | None = None
     ) -> ModelRecord:
-        """Let `alias` name nothing; NotFound if it does not name anything."""
+        """Let `alias` name nothing; NotFound if it does not name anything.
+
+        Raises:
+            Refused: ROLLOUT_ACTIVE, the alias is `stable`, which a rollout moves.
+        """
         check_alias(alias)
         return await self._write_model(
             model, actor, expected_revision, lambda writing, record: changes.remove_alias(writing, record, alias)
@@ -144,13 +152,16 @@ class Registry:
     async def archive(
         self, model: str, selector: str, *, actor: str, expected_revision: int | None = None
     ) -> VersionRecord:
-        """Hide a version from lists and from selectors that do not name it."""
-        return await self._write_version(
+        """Hide a version from lists and from selectors that do not name it.
+
+        Raises:
+            Refused: IN_USE, calls are sent to it.
+        """
+        return await self._write_model(
             model,
-            selector,
             actor,
             expected_revision,
-            lambda writing, version: changes.set_state(writing, version, VersionState.ARCHIVED),
+            lambda writing, record: changes.archive(writing, record, selected(record, selector)),
         )
 
     async def restore(
@@ -162,14 +173,14 @@ class Registry:
             selector,
             actor,
             expected_revision,
-            lambda writing, version: changes.set_state(writing, version, VersionState.ACTIVE),
+            changes.restore,
         )
 
     async def delete(self, model: str, version: Version, *, actor: str, expected_revision: int | None = None) -> int:
         """Delete a version for good; return the model's revision. One that was deleted before stays so.
 
         Raises:
-            Refused: IN_USE, an alias names it or somebody wants it loaded.
+            Refused: IN_USE, an alias names it, somebody wants it loaded, or calls are sent to it.
         """
         return await self._write_model(
             model, actor, expected_revision, lambda writing, record: changes.delete(writing, record, version)
@@ -191,6 +202,41 @@ class Registry:
             expected_revision,
             lambda writing, record: changes.place(writing, record, selector, placement),
         )
+
+    async def set_split(
+        self, model: str, split: TrafficSplit | None, *, actor: str, expected_revision: int | None = None
+    ) -> ModelRecord:
+        """Share the model's calls out by hand; None sends all where they always went.
+
+        Raises:
+            NotFound: it names a version that is not there.
+            Refused: ROLLOUT_ACTIVE, a rollout does; NOT_LOADABLE, somebody unloaded a version that it names.
+        """
+        return await self._write_model(
+            model,
+            actor,
+            expected_revision,
+            lambda writing, record: traffic_changes.set_split(writing, record, split),
+        )
+
+    async def set_fallback(
+        self, model: str, policy: FallbackPolicy | None, *, actor: str, expected_revision: int | None = None
+    ) -> ModelRecord:
+        """Let `policy` say who answers when the chosen version cannot; None lets errors be errors.
+
+        Raises:
+            InvalidInput: INVALID_FALLBACK, a target cannot stand in for the model, or leads back to it.
+        """
+        return await self._write_model(
+            model,
+            actor,
+            expected_revision,
+            lambda writing, record: traffic_changes.set_fallback(writing, record, policy),
+        )
+
+    async def reset_breakers(self, model: str, *, actor: str, expected_revision: int | None = None) -> ModelRecord:
+        """Let every server forget what its circuit breakers remember of the model."""
+        return await self._write_model(model, actor, expected_revision, traffic_changes.reset_breakers)
 
     async def note(
         self, action: str, model: str, *, before: Mapping[str, object], after: Mapping[str, object], actor: str

@@ -13,11 +13,13 @@ from typing import Any, Final
 from serinus.config.errors import ConfigError
 from serinus.config.version_facts import VersionFacts, dump_version_facts
 from serinus.core.errors import ServerError
+from serinus.core.traffic import Traffic
 from serinus.core.version import ModelVersion, Version
 from serinus.registry.records import ChangeLevel, ModelRecord, Placement, Snapshot, VersionRecord, VersionState
 from serinus.registry.sql.audit import canonical_json
 from serinus.registry.sql.documents import examination_document, examination_of, manifest_document, manifest_of
 from serinus.registry.sql.rows import facts_of
+from serinus.registry.sql.traffic_documents import Versions, readable_traffic, traffic_document
 from serinus.telemetry.logs import get_logger
 
 _FORMAT: Final = 1
@@ -110,7 +112,12 @@ def _snapshot_of(text: bytes) -> Snapshot:
     if hashlib.sha256(canonical_json(body).encode()).hexdigest() != document["sha256"]:
         raise ValueError("another hash")
     models = [_model_of(each) for each in body["models"]]
-    return Snapshot(body["revision"], {model.name: model for model in models}, body["head"])
+    return Snapshot(
+        revision=body["revision"],
+        models={model.name: model for model in models},
+        head=body["head"],
+        is_whole=all(map(_is_whole, body["models"])),
+    )
 
 
 def _model_document(model: ModelRecord, texts: FactsTexts) -> Mapping[str, object]:
@@ -120,6 +127,7 @@ def _model_document(model: ModelRecord, texts: FactsTexts) -> Mapping[str, objec
         "aliases": {alias: named.number for alias, named in model.aliases.items()},
         "created_at": model.created_at.isoformat(),
         "revision": model.revision,
+        "traffic": traffic_document(model.traffic),
     }
 
 
@@ -132,7 +140,22 @@ def _model_of(document: Mapping[str, Any]) -> ModelRecord:
         aliases={alias: identities[number] for alias, number in document["aliases"].items()},
         created_at=dt.datetime.fromisoformat(document["created_at"]),
         revision=document["revision"],
+        traffic=_traffic_of(document, identities),
     )
+
+
+def _is_whole(model: Mapping[str, Any]) -> bool:
+    # Files of older programs say nothing of traffic.
+    return "traffic" in model and not model["traffic"].get("rollout")
+
+
+def _traffic_of(model: Mapping[str, Any], versions: Versions) -> Traffic:
+    """What was decided about the model's calls, without what a rollout has decided.
+
+    A rollout may have failed since; who has not read the registry again must not send its candidate a call.
+    """
+    traffic = readable_traffic(model["name"], model.get("traffic", {}), versions)
+    return dataclasses.replace(traffic, split=None, kept=(), rollout="") if traffic.rollout else traffic
 
 
 def _version_document(record: VersionRecord, facts: str) -> Mapping[str, object]:

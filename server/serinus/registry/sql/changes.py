@@ -8,11 +8,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from serinus.config.version_facts import Line, TagName
 from serinus.core.errors import InvalidInput, Refused
+from serinus.core.selector import STABLE
 from serinus.core.version import Version
 from serinus.registry.records import ModelRecord, Placement, VersionRecord, VersionState
 from serinus.registry.sql import tables
 from serinus.registry.sql.absent import no_alias, no_version
 from serinus.registry.sql.registering import set_alias_row
+from serinus.registry.sql.traffic_changes import check_no_rollout, check_unused
 from serinus.registry.sql.writing import Writing, selected
 
 _LONGEST_NOTES = 65_536  # as long as the author's own text for a card
@@ -26,6 +28,7 @@ async def set_alias(writing: Writing, record: ModelRecord, alias: str, selector:
     old = record.aliases.get(alias)
     if old == to:
         return record
+    await _check_free(writing, record, alias)
     await set_alias_row(writing, to, alias, is_there=old is not None)
     await writing.end(
         "alias.set",
@@ -43,6 +46,7 @@ async def remove_alias(writing: Writing, record: ModelRecord, alias: str) -> Mod
     old = record.aliases.get(alias)
     if old is None:
         raise no_alias(record, alias)
+    await _check_free(writing, record, alias)
     table = tables.aliases
     this = (table.c.model == record.name) & (table.c.alias == alias)
     await writing.connection.execute(sa.delete(table).where(this))
@@ -117,8 +121,19 @@ def check_notes(notes: str) -> str:
     return notes
 
 
-async def set_state(writing: Writing, version: VersionRecord, state: VersionState) -> VersionRecord:
-    """Archive a version, or bring it back."""
+async def archive(writing: Writing, record: ModelRecord, version: VersionRecord) -> VersionRecord:
+    """Hide a version."""
+    if version.state is not VersionState.ARCHIVED:
+        await check_unused(writing.connection, record, version)
+    return await _set_state(writing, version, VersionState.ARCHIVED)
+
+
+async def restore(writing: Writing, version: VersionRecord) -> VersionRecord:
+    """Bring a version back that was archived."""
+    return await _set_state(writing, version, VersionState.ACTIVE)
+
+
+async def _set_state(writing: Writing, version: VersionRecord, state: VersionState) -> VersionRecord:
     if version.state is state:
         return version
     return await _change(
@@ -147,6 +162,7 @@ async def delete(writing: Writing, record: ModelRecord, version: Version) -> int
         )
     if found.placement is Placement.LOADED:
         raise Refused(f"{found.identity} is in use: it is to stay loaded", reason="IN_USE", field="version")
+    await check_unused(writing.connection, record, found)
     await writing.save_version(found, {"state": VersionState.DELETED.value})
     await writing.end(
         "version.delete",
@@ -193,6 +209,12 @@ async def _change(
     await writing.save_version(version, values)
     await writing.end(action, version.identity.model, version.identity.version_text, before=before, after=after)
     return dataclasses.replace(version, **values, revision=writing.revision)  # type: ignore[arg-type]  # fields by name
+
+
+async def _check_free(writing: Writing, record: ModelRecord, alias: str) -> None:
+    # What a rollout goes by, and what it goes back to, is the rollout's alone to move.
+    if alias == STABLE:
+        await check_no_rollout(writing.connection, record.name)
 
 
 async def _was_deleted(writing: Writing, model: str, version: Version) -> bool:

@@ -5,6 +5,7 @@ import enum
 import logging
 import os
 import sqlite3
+import time
 from collections.abc import Collection
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from serinus.registry.sql.tables import SCHEMA_TABLE, metadata
 from serinus.telemetry.logs import get_logger
 
 ADVISORY_LOCK = 0x5E_71_05  # any number, as long as every process takes the same one
+
+_LOG_LOOK_S = 0.005  # the change takes less
 
 _log = get_logger(__name__)
 
@@ -76,7 +79,7 @@ def _make_file(file: Path, absent: Absent) -> None:
 def _is_sound(file: Path, busy_timeout_s: float) -> bool:
     connection = sqlite3.connect(file, timeout=busy_timeout_s, isolation_level=None)
     try:
-        journal = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        journal = _begin_log(connection, time.monotonic() + busy_timeout_s)
         if journal != "wal":
             _log.warning("database without a write-ahead log: its file system allows none", journal=journal)
         problems = connection.execute("PRAGMA quick_check(1)").fetchall()
@@ -87,6 +90,17 @@ def _is_sound(file: Path, busy_timeout_s: float) -> bool:
     finally:
         connection.close()
     return problems == [("ok",)]
+
+
+def _begin_log(connection: sqlite3.Connection, deadline: float) -> str:
+    # SQLite does not wait by itself for another process that makes the same change of the same new file.
+    while True:
+        try:
+            return str(connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_LOG_LOOK_S)
 
 
 async def _migrate(location: Location) -> None:

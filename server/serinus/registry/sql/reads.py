@@ -51,7 +51,7 @@ async def read_snapshot(connection: AsyncConnection) -> Snapshot:
 async def read_refreshed(connection: AsyncConnection, old: Snapshot) -> Snapshot:
     """What the registry is since `old`, read anew where `old` is no part of its past; `old` if nothing was written."""
     head = await read_head(connection)
-    if _is_of(head, old):
+    if old.is_whole and _is_of(head, old):
         return old
     if await _is_past(connection, head, old):
         return await _read_since(connection, head, old)
@@ -120,7 +120,7 @@ async def _is_past(connection: AsyncConnection, head: Head, old: Snapshot) -> bo
 async def _read_since(connection: AsyncConnection, head: Head, old: Snapshot) -> Snapshot:
     found = dict(old.models)
     after = ""
-    changed = tables.models.c.revision > old.revision
+    changed = tables.models.c.revision > (old.revision if old.is_whole else 0)
     while rows := await _model_rows(connection, changed & (tables.models.c.name > after), ROWS_AT_ONCE):
         for record in await _complete(connection, rows, old.models, old.revision):
             found[record.name] = record

@@ -11,6 +11,7 @@ from serinus.registry.records import Draft, Placement, Registered, VersionRecord
 from serinus.registry.sql import tables
 from serinus.registry.sql.reads import ModelHead, read_model_head
 from serinus.registry.sql.rows import Row, version_record, version_values
+from serinus.registry.sql.traffic_changes import check_no_rollout
 from serinus.registry.sql.writing import Writing, check_revision
 
 REGISTER = "version.register"
@@ -36,6 +37,8 @@ async def register(
     await _check_nothing_came_between(writing, draft.model, current, based_on)
     record = _record(writing, draft, 1 if head is None else head.next_number)
     wanted = list(aliases)
+    if STABLE in wanted:
+        await check_no_rollout(writing.connection, draft.model)
     if STABLE not in wanted and await _is_first(writing, draft.model):
         wanted.append(STABLE)
     await _insert(writing, record, head)

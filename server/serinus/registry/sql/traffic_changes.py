@@ -9,9 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from serinus.core.errors import InvalidInput, Refused
 from serinus.core.traffic import WHOLE, FallbackPolicy, Traffic, TrafficSplit
 from serinus.core.version import ModelVersion
-from serinus.registry.records import ModelRecord, Placement
+from serinus.registry.records import ModelRecord, Placement, VersionRecord
 from serinus.registry.sql import tables
 from serinus.registry.sql.absent import no_version
+from serinus.registry.sql.fallbacks import check_policy, read_dependents
 from serinus.registry.sql.rollout_reads import read_active_of
 from serinus.registry.sql.traffic_documents import fallback_document, split_document, traffic_document
 from serinus.registry.sql.writing import Writing
@@ -46,6 +47,8 @@ async def set_fallback(writing: Writing, record: ModelRecord, policy: FallbackPo
     old = record.traffic.fallback
     if policy == old:
         return record
+    if policy is not None:
+        await check_policy(writing.connection, record, policy)
     return await _change(
         writing,
         record,
@@ -81,6 +84,21 @@ async def check_no_rollout(connection: AsyncConnection, model: str) -> None:
             f" 'serinus rollout abort {active.id}'",
             reason="ROLLOUT_ACTIVE",
             field="model",
+        )
+
+
+async def check_unused(connection: AsyncConnection, record: ModelRecord, version: VersionRecord) -> None:
+    """Return if no call can be sent to `version` by what is decided about calls.
+
+    Raises:
+        Refused: IN_USE, one can.
+    """
+    if version.identity in record.traffic.versions():
+        owner = f"rollout {record.traffic.rollout}" if record.traffic.rollout else "the split of its model"
+        raise Refused(f"{version.identity} is in use: {owner} needs it", reason="IN_USE", field="version")
+    if models := await read_dependents(connection, version):
+        raise Refused(
+            f"{version.identity} is in use: model {models[0]!r} falls back on it", reason="IN_USE", field="version"
         )
 
 

@@ -102,7 +102,7 @@ def check_version(model: ModelRecord | None, version: Version, signature: Signat
             sentence=f"{version} is large enough",
         )
     required = line.smallest_above(version)
-    other, differences = misfit.other.identity, _listed(misfit.change.differences)
+    other, differences = misfit.other.identity, listed(misfit.change.differences)
     what = (
         f"too small for what it changes since {other.version}"
         if other.version < version
@@ -247,6 +247,7 @@ def _bumps(version: Version) -> tuple[Version, Version, Version]:
     )
 
 
-def _listed(sentences: Sequence[str]) -> str:
+def listed(sentences: Sequence[str]) -> str:
+    """The first few differences, in one line."""
     more = [f"and {len(sentences) - _MOST_SENTENCES} more"] if len(sentences) > _MOST_SENTENCES else []
     return "; ".join([*sentences[:_MOST_SENTENCES], *more])
