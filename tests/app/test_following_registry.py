@@ -4,6 +4,7 @@ import dataclasses
 
 from serinus.app.following import Following
 from serinus.app.plans import plan_of
+from serinus.core.traffic import NO_TRAFFIC, FallbackPolicy, OtherVersion, Traffic
 from serinus.lifecycle.plan import ModelPlan
 from serinus.registry.records import ModelRecord, Snapshot
 from serinus.registry.wanted import FollowMode
@@ -13,13 +14,17 @@ FOLLOW = FollowMode.FOLLOW
 
 
 class Plans:
-    """Remembers what was wanted since it was last asked."""
+    """Remembers what was wanted since it was last asked, and what is in force for calls."""
 
     def __init__(self) -> None:
         self._plans: list[ModelPlan] = []
+        self.traffic: dict[str, Traffic] = {}
 
     def apply(self, plan: ModelPlan) -> None:
         self._plans.append(plan)
+
+    def route(self, model: str, traffic: Traffic) -> None:
+        self.traffic[model] = traffic
 
     def taken(self) -> list[ModelPlan]:
         plans, self._plans = self._plans, []
@@ -37,7 +42,20 @@ def snapshot(revision: int, *models: ModelRecord) -> Snapshot:
 
 def following(*taken: str) -> tuple[Following, Plans]:
     plans = Plans()
-    return Following(plans, mode=FOLLOW, is_taken=frozenset(taken).__contains__), plans
+    return Following(plans, route=plans.route, mode=FOLLOW, is_taken=frozenset(taken).__contains__), plans
+
+
+def test_what_was_decided_about_calls_is_in_force_as_long_as_the_model_is_there():
+    """Unless the operator named another model so; then it is no business of the registry's."""
+    subject, plans = following("named")
+    decided = Traffic(fallback=FallbackPolicy((OtherVersion("a", "stable"),)))
+    a, named = (dataclasses.replace(model(name, 1), traffic=decided) for name in ("a", "named"))
+    subject.apply(snapshot(1, a, named))
+    assert plans.traffic == {"a": decided}
+    assert subject.record("a") is a
+    subject.apply(snapshot(2, named))
+    assert plans.traffic == {"a": NO_TRAFFIC}
+    assert subject.record("a") is None
 
 
 def test_what_changed_is_wanted_anew_and_nothing_else():

@@ -93,7 +93,9 @@ class World:
         self.loader = loader
         self.registry = FakeRegistry(record)
         self.sources = FakeSources(models)
-        self.following = Following(models, mode=mode, is_taken=lambda name: name == "named")
+        self.following = Following(
+            models, route=lambda _model, _traffic: None, mode=mode, is_taken=lambda name: name == "named"
+        )
         self.following.apply(Snapshot(record.revision, {record.name: record}))
         self.placing = Placing(
             models=models, sources=self.sources, registry=self.registry, following=self.following, mode=mode

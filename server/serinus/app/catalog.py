@@ -5,6 +5,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from serinus.app.following import Following
+from serinus.app.front import Front
 from serinus.app.placing import Placing
 from serinus.app.quantizing import Quantizing
 from serinus.app.registry_store import RegistryStore, tidy
@@ -33,13 +34,18 @@ class Catalog:
 
     Attributes:
         models: What serves of them.
+        front: What calls reach before them.
         placing: Loads and unloads on somebody's word.
+        following: Keeps both in step with the registry.
     """
 
-    def __init__(self, settings: Settings, *, models: Models, store: RegistryStore, taken: set[str]) -> None:
+    def __init__(
+        self, settings: Settings, *, models: Models, front: Front, store: RegistryStore, taken: set[str]
+    ) -> None:
         mode = FollowMode(settings.registry.mode)
         self._settings = settings
         self.models = models
+        self.front = front
         self._store = store
         self._sources = ModelSources(
             models,
@@ -49,9 +55,9 @@ class Catalog:
             examine=store.intake.examine,
             taken=taken,
         )
-        self._following = Following(models, mode=mode, is_taken=taken.__contains__)
+        self.following = Following(models, route=front.routes.apply, mode=mode, is_taken=taken.__contains__)
         self.placing = Placing(
-            models=models, sources=self._sources, registry=store.registry, following=self._following, mode=mode
+            models=models, sources=self._sources, registry=store.registry, following=self.following, mode=mode
         )
 
     async def load(self) -> None:
@@ -77,7 +83,7 @@ class Catalog:
                 await follower.wait_until_read()
         except TimeoutError:
             log.warning("registry not read", trouble=follower.trouble, revision=follower.snapshot.revision)
-        self._following.apply(follower.snapshot)
+        self.following.apply(follower.snapshot)
         for model in follower.snapshot.models:
             try:
                 await self.models.settled(model)
@@ -87,7 +93,7 @@ class Catalog:
     async def _follow(self) -> None:
         async for snapshot in self._store.follower.changes():
             try:
-                self._following.apply(snapshot)
+                self.following.apply(snapshot)
             except Exception:
                 log.exception("registry not followed: a bug")  # the task's outermost frame
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from serinus.app.plans import plan_of
+from serinus.core.traffic import NO_TRAFFIC, Traffic
 from serinus.lifecycle.plan import ModelPlan
 from serinus.registry.records import ModelRecord, Snapshot
 from serinus.registry.wanted import FollowMode
@@ -20,17 +21,23 @@ class Applies(Protocol):
         ...
 
 
+Route = Callable[[str, Traffic], None]
+"""Lets what was decided about the calls of a model be in force."""
+
+
 class Following:
-    """Tells `models` what the registry wants of each model.
+    """Tells `models` what the registry wants of each model, and `route` what was decided about its calls.
 
     Attributes:
         models: Serves it.
+        route: Sends the calls.
         mode: What decides which versions are wanted.
         is_taken: Whether a name belongs to a model that did not come from the registry; that one goes on serving.
     """
 
-    def __init__(self, models: Applies, *, mode: FollowMode, is_taken: Callable[[str], bool]) -> None:
+    def __init__(self, models: Applies, *, route: Route, mode: FollowMode, is_taken: Callable[[str], bool]) -> None:
         self._models = models
+        self._route = route
         self._mode = mode
         self._is_taken = is_taken
         self._applied: dict[str, ModelRecord] = {}
@@ -38,6 +45,10 @@ class Following:
 
     def __contains__(self, model: str) -> bool:
         return model in self._applied
+
+    def record(self, model: str) -> ModelRecord | None:
+        """What this server acts by; None for a model that the registry does not have, as far as it knows."""
+        return self._applied.get(model)
 
     def apply(self, snapshot: Snapshot) -> None:
         """Want what `snapshot` says of every model that it changes."""
@@ -75,10 +86,13 @@ class Following:
             if record.name not in self._applied:
                 log.warning("model ignored", model=record.name, reason="the operator named another model so")
         else:
+            # One after the other without a pause: no call sees an alias moved and a split that should be gone.
             self._models.apply(plan_of(record, self._mode))
+            self._route(record.name, record.traffic)
         self._applied[record.name] = record
 
     def _drop(self, name: str) -> None:
         del self._applied[name]
         if not self._is_taken(name):
             self._models.apply(ModelPlan(name))
+            self._route(name, NO_TRAFFIC)

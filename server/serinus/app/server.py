@@ -13,6 +13,7 @@ from google.protobuf.internal import api_implementation
 from prometheus_client import CollectorRegistry
 
 from serinus.app.catalog import Catalog
+from serinus.app.front import open_front
 from serinus.app.loading import VersionLoader
 from serinus.app.registry_store import open_registry
 from serinus.app.tls import read_tls
@@ -119,12 +120,14 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
         pool = block.enter_context(ComputePool(threads))
         tasks = await block.enter_async_context(_tasks())
         with _refusals():
-            catalog = await block.enter_async_context(_catalog(settings, metrics=metrics, pool=pool, tasks=tasks))
+            catalog = await block.enter_async_context(
+                _catalog(settings, metrics=metrics, pool=pool, tasks=tasks, rng=rng)
+            )
         models = catalog.models
         face = Face(
             FaceParts(
                 models=models,
-                predictor=models,
+                predictor=catalog.front.routes,
                 sources=catalog.placing,
                 metrics=metrics,
                 logs=logs,
@@ -165,17 +168,18 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
 
 @contextlib.asynccontextmanager
 async def _catalog(
-    settings: Settings, *, metrics: Metrics, pool: ComputePool, tasks: asyncio.TaskGroup
+    settings: Settings, *, metrics: Metrics, pool: ComputePool, tasks: asyncio.TaskGroup, rng: random.Random
 ) -> AsyncIterator[Catalog]:
     """Everything that can be served, before anything of it is loaded."""
     budget = ByteBudget(settings.limits.max_bytes_in_flight)
     metrics.watch_bytes_in_flight(lambda: budget.used, budget.limit)
     taken: set[str] = set()
+    slots = RunSlots(pool.threads)
     async with open_registry(settings, is_reserved=taken.__contains__) as store:
         metrics.watch_registry(lambda: store.follower.snapshot.revision, lambda: store.follower.is_behind)
         loader = VersionLoader(
             pool=pool,
-            slots=RunSlots(pool.threads),
+            slots=slots,
             budget=budget,
             metrics=metrics,
             providers=tuple(settings.compute.providers),
@@ -183,14 +187,17 @@ async def _catalog(
             threads=LoadThreads(at_once=settings.loading.parallel, timeout_s=settings.loading.timeout_s),
             fetch=store.artifacts.paths,
         )
-        async with Models(
-            loader,
-            refused=metrics.refused,
-            forget=metrics.forget,
-            metrics=metrics.loads,
-            max_bytes=settings.loading.max_models_bytes,
-        ) as models:
-            yield Catalog(settings, models=models, store=store, taken=taken)
+        async with (
+            Models(
+                loader,
+                refused=metrics.refused,
+                forget=metrics.forget,
+                metrics=metrics.loads,
+                max_bytes=settings.loading.max_models_bytes,
+            ) as models,
+            open_front(models, settings.rollouts, slots=slots, metrics=metrics, rng=rng) as front,
+        ):
+            yield Catalog(settings, models=models, front=front, store=store, taken=taken)
 
 
 def _http(settings: HttpSettings, *, registry: CollectorRegistry, face: Face, catalog: Catalog) -> HttpServer:

@@ -1,0 +1,111 @@
+"""Keeps rollouts in the registry: what `rollout` decides, in the words in which `registry` writes it down."""
+
+from collections.abc import Mapping, Sequence
+
+from serinus.core.windows import ServerWindow
+from serinus.registry.rollout_records import LeaseRecord, RolloutChange, RolloutRecord
+from serinus.registry.rollouts import RolloutStore
+from serinus.rollout.documents import rollout_document, rollout_of
+from serinus.rollout.ports import Entry, Lease, Stored
+from serinus.rollout.rollout import Effects, Rollout
+
+
+class RegistryJournal:
+    """A `rollout.ports.Journal` in the registry's database."""
+
+    def __init__(self, store: RolloutStore) -> None:
+        self._store = store
+
+    async def active(self) -> Sequence[Stored]:
+        """Rollouts that have not ended."""
+        return [_stored(record) for record in await self._store.active()]
+
+    async def get(self, rollout: str) -> Stored:
+        """One."""
+        return _stored(await self._store.rollout(rollout))
+
+    async def newest(self, model: str) -> Stored | None:
+        """The last one of a model; None if it never had one."""
+        record = await self._store.newest(model)
+        return None if record is None else _stored(record)
+
+    async def begin(
+        self, rollout: Rollout, effects: Effects, entry: Entry, *, actor: str, expected_revision: int | None
+    ) -> Stored:
+        """Write a new one."""
+        change = _change(rollout, effects, entry)
+        return _stored(
+            await self._store.begin(rollout.id, rollout.model, change, actor=actor, expected_revision=expected_revision)
+        )
+
+    async def write(
+        self,
+        rollout: Rollout,
+        effects: Effects,
+        entry: Entry,
+        *,
+        actor: str,
+        expected_revision: int,
+        lease: Lease | None,
+    ) -> Stored:
+        """Write where it stands now."""
+        change = _change(rollout, effects, entry)
+        held = None if lease is None else _record(lease)
+        return _stored(
+            await self._store.write(rollout.id, change, actor=actor, expected_revision=expected_revision, lease=held)
+        )
+
+    async def windows(self, rollout: str) -> Sequence[ServerWindow]:
+        """What every server has published last."""
+        return await self._store.windows(rollout)
+
+    async def evidence(self, rollout: str) -> Mapping[str, object] | None:
+        """What the judge knew last."""
+        return await self._store.evidence(rollout)
+
+    async def save_evidence(self, rollout: str, document: Mapping[str, object], *, lease: Lease) -> None:
+        """Keep what the judge knows."""
+        await self._store.save_evidence(rollout, document, lease=_record(lease))
+
+    async def lease(self) -> Lease | None:
+        """Whose it is."""
+        return _lease(await self._store.lease())
+
+    async def take_lease(self, holder: str, *, seen: Lease | None) -> Lease | None:
+        """Take it from `seen`."""
+        return _lease(await self._store.take_lease(holder, seen=None if seen is None else _record(seen)))
+
+    async def beat_lease(self, lease: Lease) -> Lease | None:
+        """Say that its holder lives."""
+        return _lease(await self._store.beat_lease(_record(lease)))
+
+    async def leave_lease(self, lease: Lease) -> None:
+        """Give it back."""
+        await self._store.leave_lease(_record(lease))
+
+
+def _stored(record: RolloutRecord) -> Stored:
+    return Stored(rollout_of(record.document), record.revision)
+
+
+def _change(rollout: Rollout, effects: Effects, entry: Entry) -> RolloutChange:
+    return RolloutChange(
+        status=rollout.status.value,
+        is_active=not rollout.has_ended,
+        document=rollout_document(rollout),
+        split=effects.split,
+        kept=effects.kept,
+        stable=effects.stable,
+        owns=effects.owns,
+        event=entry.event,
+        reason=entry.reason,
+        numbers=entry.numbers,
+    )
+
+
+def _lease(record: LeaseRecord | None) -> Lease | None:
+    return None if record is None else Lease(record.holder, record.fence, record.beat)
+
+
+def _record(lease: Lease) -> LeaseRecord:
+    return LeaseRecord(lease.holder, lease.fence, lease.beat)
