@@ -1,10 +1,10 @@
 """What an operator says about a rollout: the YAML or JSON of `serinus rollout start -f`."""
 
 from collections.abc import Sequence
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from serinus.config.errors import ConfigError
 from serinus.config.fields import ModelName, Section, Whole
@@ -28,6 +28,7 @@ from serinus.config.rollout_stages import (
     ShadowStage,
     Stage,
     default_stages,
+    some,
     weight_of,
 )
 from serinus.config.version_facts import Line, TagName
@@ -76,7 +77,7 @@ class RuleSpec(Section):
     """
 
     attribute: TagName
-    values: tuple[Line, ...] = Field(min_length=1, max_length=1000)
+    values: Annotated[tuple[Line, ...], AfterValidator(some)] = Field(max_length=1000)
     version: Line = "candidate"
 
 
@@ -99,7 +100,9 @@ class RolloutSpec(Section):
 
     model: ModelName
     candidate: Line = ""
-    stages: tuple[Stage, ...] = Field(default_factory=default_stages, min_length=1, max_length=_MOST_STAGES)
+    stages: Annotated[tuple[Stage, ...], AfterValidator(some)] = Field(
+        default_factory=default_stages, max_length=_MOST_STAGES
+    )
     guardrails: Guardrails = Guardrails()
     on_inconclusive: Literal["hold", "rollback"] = "hold"
     rescue: bool = True

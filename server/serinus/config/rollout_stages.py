@@ -1,7 +1,7 @@
 """The stages of a rollout, as an operator writes them: what a candidate must go through."""
 
 import math
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -11,6 +11,8 @@ from serinus.core.selector import STABLE
 from serinus.core.traffic import WHOLE, Likeness, Measure
 
 DAY_S: Final = 86_400
+
+Item = TypeVar("Item")
 
 
 def weight_of(percent: float) -> int:
@@ -23,6 +25,16 @@ def _percent(value: float) -> float:
     if not math.isclose(weight_of(value), value * WHOLE / 100):
         raise ValueError(f"expected steps of 0.01 percent, got {value:g}")
     return value
+
+
+def some(items: tuple[Item, ...]) -> tuple[Item, ...]:
+    """`items`, of which there must be one.
+
+    Pydantic's own check of a tuple's length would call one with a bad item empty as well.
+    """
+    if not items:
+        raise ValueError("expected at least one, got none")
+    return items
 
 
 Percent = Annotated[Number, Field(gt=0, le=100), AfterValidator(_percent)]
@@ -127,7 +139,7 @@ class AbStage(Section):
             beyond doubt, and waits if none is.
     """
 
-    arms: tuple[AbArm, ...] = Field(min_length=1, max_length=15)
+    arms: Annotated[tuple[AbArm, ...], AfterValidator(some)] = Field(max_length=15)
     min_requests: Whole = Field(default=1000, ge=1, le=10**9)
     min_s: Seconds = 3600
     max_s: Seconds = 14 * DAY_S
