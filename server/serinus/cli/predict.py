@@ -99,14 +99,19 @@ def document(answer: Prediction) -> dict[str, object]:
         "queue_s": answer.queue_s,
         "compute_s": answer.compute_s,
         "batch_rows": answer.batch_rows,
-        "outputs": {
-            name: {
-                "dtype": dtype_name(array),
-                "shape": list(array.shape),
-                "data": to_lists(array) if array.size <= _MOST_IN_JSON else None,
-            }
-            for name, array in answer.outputs.items()
-        },
+        "outputs": arrays_document(answer.outputs),
+    }
+
+
+def arrays_document(arrays: Mapping[str, Array]) -> dict[str, object]:
+    """Arrays by name as JSON; the data of very large ones is null."""
+    return {
+        name: {
+            "dtype": dtype_name(array),
+            "shape": list(array.shape),
+            "data": to_lists(array) if array.size <= _MOST_IN_JSON else None,
+        }
+        for name, array in arrays.items()
     }
 
 

@@ -42,8 +42,9 @@ def shares_bar(weights: Sequence[float], width: int) -> Text:
     text = Text()
     if not total > 0:
         return text
-    cells = [max(1, round(weight / total * width)) if weight > 0 else 0 for weight in weights]
-    # What rounding has added or lost is the widest part's: nobody sees it there.
+    # One cell for each that has any weight, and the others shared out; what rounding leaves goes to the widest part.
+    spare = width - sum(weight > 0 for weight in weights)
+    cells = [1 + int(weight / total * spare) if weight > 0 else 0 for weight in weights]
     cells[cells.index(max(cells))] += width - sum(cells)
     for place, count in enumerate(cells):
         part = shade(place)

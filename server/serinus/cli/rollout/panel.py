@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from serinus.cli import units
@@ -14,7 +13,7 @@ from serinus.cli.rollout.tables import arms_table, checks_table, pairs_line, ver
 from serinus.cli.rollout.words import ENDS, LOST, candidate_text, status_name, status_style
 from serinus_api.v1 import admin_pb2 as pb
 
-_WEIGHTS_WIDTH = 60
+_WEIGHTS_WIDTH = 40
 _MINIMUM_WIDTH = 12
 
 
@@ -33,7 +32,9 @@ def _parts(rollout: pb.Rollout, now: float) -> Iterator[RenderableType]:
     if rollout.reason:
         yield cell(rollout.reason, status_style(rollout.status))
     yield ""
-    yield plan_table(rollout, now)
+    yield plan_line(rollout)
+    if rollout.status not in ENDS | LOST:
+        yield _progress(rollout, now)
     if rollout.arms:
         yield ""
         yield _weights_line(rollout)
@@ -66,24 +67,22 @@ def heading(rollout: pb.Rollout, now: float) -> Text:
     )
 
 
-def plan_table(rollout: pb.Rollout, now: float) -> Table:
-    """The stages, with the one that it is in marked and what that has reached of what it needs."""
-    table = Table.grid(padding=(0, 1))
-    for place, text in enumerate(rollout.stages):
-        if place < rollout.stage or (rollout.status == pb.ROLLOUT_STATUS_SUCCEEDED and place == rollout.stage):
-            table.add_row(cell("✓", "green"), cell(text, "green"), "")
-        elif place > rollout.stage:
-            table.add_row("", cell(text, "dim"), "")
-        elif rollout.status in LOST:
-            table.add_row(cell("✗", "red"), cell(text, "red"), "")
-        else:
-            table.add_row(cell("▶", "bold"), cell(text, "bold"), _progress(rollout, now))
-    return table
+def plan_line(rollout: pb.Rollout) -> Text:
+    """The stages, with the one that it is in marked."""
+    return Text(" → ", style="dim").join(_stage(rollout, place, text) for place, text in enumerate(rollout.stages))
+
+
+def _stage(rollout: pb.Rollout, place: int, text: str) -> Text:
+    if place < rollout.stage or (rollout.status == pb.ROLLOUT_STATUS_SUCCEEDED and place == rollout.stage):
+        return cell(f"✓ {text}", "green")
+    if place > rollout.stage:
+        return cell(text, "dim")
+    return cell(f"✗ {text}", "red") if rollout.status in LOST else cell(f"▶ {text}", "bold")
 
 
 def _progress(rollout: pb.Rollout, now: float) -> Text:
     if rollout.status == pb.ROLLOUT_STATUS_PREPARING:
-        return cell("begins once every server has loaded the candidate", "dim")
+        return cell("It begins once every server has loaded the candidate", "dim")
     text = Text()
     for minimum in minima(rollout, now):
         style = "green" if minimum.share >= 1 else "cyan"

@@ -6,12 +6,13 @@ from rich.text import Text
 from serinus.cli import units
 from serinus.cli.output import cell, plain_table
 from serinus.cli.rollout.gauges import evidence_share, gauge, shade
-from serinus.cli.rollout.words import count_of, odds, of_check, outcome_name, outcome_style
+from serinus.cli.rollout.words import count_of, odds, outcome_name, outcome_style
 from serinus_api.v1 import admin_pb2 as pb
 
 _EVIDENCE_WIDTH = 20
-_NUMBERS = ("WEIGHT", "CALLS/S", "CALLS", "ERRORS", "SLOW", "INVALID", "P50", "P99")
-_CHECK_NUMBERS = ("ODDS", "LIMIT", "BASELINE", "CANDIDATE", "BOUND", "MUST BE", "N")
+_NUMBERS = ("RATE", "CALLS", "ERRORS", "SLOW", "INVALID", "P50", "P99")
+_CHECK_NUMBERS = ("ODDS", "LIMIT", "BOUND", "MUST BE", "N")
+_SHARES = frozenset({"ERRORS", "SLOW", "INVALID"})
 
 
 def arms_table(rollout: pb.Rollout) -> Table:
@@ -19,13 +20,13 @@ def arms_table(rollout: pb.Rollout) -> Table:
     metrics = sorted({name for arm in rollout.arms for name in arm.metric_counts})
     headings = [name.upper() for name in metrics]
     table = plain_table("", "VERSION", *_NUMBERS, *headings, right=(*_NUMBERS, *headings))
-    for named in table.columns[:2]:
-        named.no_wrap = True  # a narrow terminal takes room from the numbers
+    for column in table.columns:
+        # Where a terminal is too narrow, these are the cells that wrap.
+        column.no_wrap = column.header not in _SHARES
     for place, arm in enumerate(rollout.arms):
         table.add_row(
             shade(place),
             cell(arm.version, "bold"),
-            units.percent(arm.weight / 100),
             units.rate(arm.rate),
             f"{arm.exposures:,}",
             cell(count_of(arm.errors, arm.exposures), "red" if arm.errors and place else ""),
@@ -55,8 +56,6 @@ def checks_table(verdict: pb.RolloutVerdict) -> Table:
             gauge(evidence_share(check.e_value, check.limit), _EVIDENCE_WIDTH, style),
             odds(check.e_value),
             odds(check.limit),
-            of_check(check, check.baseline) if check.HasField("baseline") else "-",
-            of_check(check, check.candidate) if check.HasField("candidate") else "-",
             f"{check.bound:.3g}" if check.HasField("bound") else "-",
             f"≤ {check.bound_limit:.3g}" if check.HasField("bound_limit") else "-",
             f"{check.count:,}",

@@ -23,7 +23,6 @@ STATUS_STYLES: Final = {
 }
 """How rich is to show a status, by its name."""
 _OUTCOME_STYLES: Final = {"pass": "green", "fail": "red", "inconclusive": "yellow"}
-_RATES: Final = frozenset({"errors", "latency", "invalid", "disagreement"})
 _MILLION: Final = 1e6
 _TEN: Final = 10
 
@@ -62,11 +61,6 @@ def count_of(part: int, whole: int) -> str:
     if not whole:
         return "-"
     return f"{part:,} ({units.percent(part / whole)})" if part else "0"
-
-
-def of_check(check: pb.RolloutCheck, value: float) -> str:
-    """A value of a check in its own unit: a rate in percent, a metric's mean as it is."""
-    return units.percent(value) if check.name in _RATES else f"{value:.4g}"
 
 
 def candidate_text(rollout: pb.Rollout) -> str:

@@ -1,0 +1,66 @@
+"""A rollout as lines for a file or a pipe: one for each thing that happens, and now and then one for the counts."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+
+from rich.text import Text
+
+from serinus.cli import units
+from serinus.cli.output import cell
+from serinus.cli.rollout.words import count_of, outcome_name, status_name, status_style
+from serinus_api.v1 import admin_pb2 as pb
+
+_COUNTS_EVERY_S = 10.0  # a log of an hour stays readable
+
+
+class Lines:
+    """Tells what is new since the last look.
+
+    Args:
+        address: The server's.
+        clock: Seconds since 1970.
+    """
+
+    def __init__(self, address: str, *, clock: Callable[[], float]) -> None:
+        self._address = address
+        self._clock = clock
+        self._news: tuple[object, ...] | None = None
+        self._counted_at = float("-inf")
+
+    def of(self, rollout: pb.Rollout | None) -> Iterator[Text]:
+        """The lines for what was told; None for a server that does not answer."""
+        now = self._clock()
+        news = None if rollout is None else (rollout.status, rollout.stage, rollout.reason, rollout.verdict.outcome)
+        if rollout is None:
+            if self._news != ():
+                yield _at(now) + cell(f"{self._address} does not answer; still trying", "red")
+            self._news = ()
+            return
+        if news != self._news:
+            self._news = news
+            yield _at(now) + _where(rollout)
+        if now - self._counted_at >= _COUNTS_EVERY_S and rollout.arms:
+            self._counted_at = now
+            yield _at(now) + cell("  " + "; ".join(_counts(arm) for arm in rollout.arms), "dim")
+
+
+def _at(now: float) -> Text:
+    return cell(dt.datetime.fromtimestamp(int(now), dt.UTC).isoformat().replace("+00:00", "Z") + "  ", "dim")
+
+
+def _where(rollout: pb.Rollout) -> Text:
+    status = cell(status_name(rollout.status), status_style(rollout.status))
+    stage = f", {rollout.stages[rollout.stage]}" if rollout.stage < len(rollout.stages) else ""
+    judged = ""
+    if rollout.HasField("verdict"):
+        judged = f"; {outcome_name(rollout.verdict.outcome)}: {rollout.verdict.reason}"
+    reason = f": {rollout.reason}" if rollout.reason else ""
+    return status + cell(f"{stage}{reason}{judged}")
+
+
+def _counts(arm: pb.ArmStatus) -> str:
+    return (
+        f"{arm.version} {units.percent(arm.weight / 100)}: {arm.exposures:,} calls at {units.rate(arm.rate)}/s, "
+        f"errors {count_of(arm.errors, arm.exposures)}, slow {count_of(arm.slow, arm.exposures)}, "
+        f"invalid {count_of(arm.invalid, arm.exposures)}, p99 {units.seconds(arm.p99_s)}"
+    )

@@ -1,0 +1,1 @@
+"""`serinus traffic`: who answers the calls of a model."""
