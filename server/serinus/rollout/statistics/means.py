@@ -15,8 +15,8 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from scipy.optimize import brentq
-from scipy.special import betainc, betaincc, betaln
+from scipy.optimize import brentq  # type: ignore[import-untyped]  # scipy comes without types
+from scipy.special import betainc, betaincc, betaln  # type: ignore[import-untyped]  # the same
 
 _HALF: Final = 0.5  # Jeffreys' density: a rate near 0 costs little more than one near 1/2
 _LOG_DENSITY: Final = float(betaln(_HALF, _HALF))
