@@ -1,4 +1,4 @@
-"""What operators do: load and unload versions, and read and check what was done to the registry."""
+"""What operators do: load and unload versions, send the server away, read and check what was done to the registry."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +24,7 @@ class Controls:
         audit: What was done.
         calls: How methods are called.
         serving: The versions of a model that serve, newest first.
+        drain: Lets this server go away; told who asked.
     """
 
     def __init__(
@@ -33,11 +34,13 @@ class Controls:
         audit: Audit,
         calls: Calls,
         serving: Callable[[str], Sequence[pb.ModelStatus]],
+        drain: Callable[[str], None],
     ) -> None:
         self._placements = placements
         self._audit = audit
         self._calls = calls
         self._serving = serving
+        self._drain = drain
 
     def unary(self) -> Mapping[str, UnaryMethod]:
         """The methods by name."""
@@ -47,6 +50,7 @@ class Controls:
             "UnloadModel": calls.slow_write(pb.UnloadModelRequest, self._unload),
             "ListAudit": calls.read(pb.ListAuditRequest, self._list_audit),
             "VerifyAudit": calls.slow_read(pb.VerifyAuditRequest, self._verify_audit),
+            "Drain": calls.write(pb.DrainRequest, self._leave),
         }
 
     async def _load(self, asked: pb.LoadModelRequest, context: Context) -> Message:
@@ -74,3 +78,7 @@ class Controls:
         return pb.VerifyAuditResponse(
             entries=found.entries, first_broken=found.first_broken, problem=found.problem, head=found.head.hash
         )
+
+    async def _leave(self, asked: pb.DrainRequest, context: Context) -> Message:
+        self._drain(actor_of(asked.actor, context))
+        return pb.DrainResponse()

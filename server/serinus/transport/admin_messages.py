@@ -1,8 +1,10 @@
-"""How the state of a version and its counters look on the wire."""
+"""How processes, versions and their counters look on the wire."""
 
 from serinus.lifecycle.states import ModelState, VersionStatus
 from serinus.telemetry.histogram import Histogram
 from serinus.telemetry.model_metrics import ModelMetrics
+from serinus.transport.registry_messages import timestamp_of
+from serinus.transport.rollout_values import Worker
 from serinus_api.v1 import admin_pb2 as pb
 
 _STATES = {
@@ -39,6 +41,17 @@ def model_status(status: VersionStatus, metrics: ModelMetrics | None) -> pb.Mode
     ):
         answer.latency[phase].CopyFrom(_summary(histogram))
     return answer
+
+
+def worker_status(worker: Worker) -> pb.WorkerStatus:
+    """One process that serves."""
+    return pb.WorkerStatus(
+        id=worker.id,
+        started_at=timestamp_of(worker.started_unix_s),
+        ready=worker.is_ready,
+        revision=worker.revision,
+        controls_rollouts=worker.controls_rollouts,
+    )
 
 
 def _summary(histogram: Histogram) -> pb.LatencySummary:

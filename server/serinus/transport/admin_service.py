@@ -5,18 +5,20 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import grpc
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from serinus.lifecycle.models import Models
 from serinus.telemetry.metrics import Metrics
-from serinus.transport.admin_messages import model_status
-from serinus.transport.guard import UnaryMethod, welcome
+from serinus.transport.admin_messages import model_status, worker_status
+from serinus.transport.guard import AnswersMethod, UnaryMethod, welcome
+from serinus.transport.registry_messages import timestamp_of
+from serinus.transport.rollout_values import Worker
 from serinus.transport.service import service, typed
 from serinus_api.v1 import admin_pb2 as pb
 
 NAME = "serinus.v1.AdminService"
 
 _NONE: Mapping[str, UnaryMethod] = MappingProxyType({})
+_NO_ANSWERS: Mapping[str, AnswersMethod] = MappingProxyType({})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,18 +37,29 @@ class ServerFacts:
 
 
 class AdminService:
-    """Reports on `models` and `metrics`."""
+    """Reports on `models` and `metrics`, and on the processes that serve."""
 
-    def __init__(self, *, models: Models, metrics: Metrics, facts: ServerFacts, is_ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        *,
+        models: Models,
+        metrics: Metrics,
+        facts: ServerFacts,
+        is_ready: Callable[[], bool],
+        workers: Callable[[], Sequence[Worker]],
+    ) -> None:
         self._models = models
         self._metrics = metrics
         self._facts = facts
         self._is_ready = is_ready
+        self._workers = workers
 
-    def handler(self, controls: Mapping[str, UnaryMethod] = _NONE) -> grpc.GenericRpcHandler:
-        """What a server registers, `controls` among its methods. It reports while the server drains."""
+    def handler(
+        self, controls: Mapping[str, UnaryMethod] = _NONE, answers: Mapping[str, AnswersMethod] = _NO_ANSWERS
+    ) -> grpc.GenericRpcHandler:
+        """What a server registers, `controls` and `answers` among its methods. It reports while the server drains."""
         unary = {"GetServerStatus": typed(pb.GetServerStatusRequest, self._status), **controls}
-        return service(NAME, unary=unary, arrive=welcome)
+        return service(NAME, unary=unary, answers=answers, arrive=welcome)
 
     def serving(self, model: str) -> Sequence[pb.ModelStatus]:
         """The versions of a model that serve, newest first."""
@@ -57,15 +70,14 @@ class AdminService:
         return [model_status(status, counters.get(status.identity)) for status in self._models.index()]
 
     def _status(self, _asked: pb.GetServerStatusRequest) -> pb.GetServerStatusResponse:
-        started = Timestamp()
-        started.FromMicroseconds(int(self._facts.started_unix_s * 1e6))
         return pb.GetServerStatusResponse(
             server_version=self._facts.version,
-            started_at=started,
+            started_at=timestamp_of(self._facts.started_unix_s),
             ready=self._is_ready(),
             models=self._statuses(),
             bytes_in_flight=self._metrics.bytes_in_flight or 0,
             bytes_limit=self._metrics.bytes_limit or 0,
             event_loop_lag_us=int(self._metrics.loop_lag_s * 1e6),
             compute_threads=self._facts.compute_threads,
+            workers=[worker_status(worker) for worker in self._workers()],
         )

@@ -63,11 +63,25 @@ def checked(attributes: Mapping[str, str]) -> dict[str, str]:
             field=_FIELD,
         )
     for name, value in attributes.items():
-        if not name:
-            raise InvalidInput("attributes: expected names, got an empty one", reason="MISSING_NAME", field=_FIELD)
-        check_text("attributes: name", name, longest_bytes=_LONGEST_NAME_BYTES, field=_FIELD)
-        check_text(f"attributes: {name!r}", value, longest_bytes=_LONGEST_VALUE_BYTES, field=_FIELD)
+        check_attribute(_FIELD, name, value)
     return dict(attributes)
+
+
+def check_attribute(field: str, name: str, value: str) -> None:
+    """Refuse what no caller can say of itself.
+
+    Args:
+        field: Of the message.
+        name: Of the attribute.
+        value: Likewise.
+
+    Raises:
+        InvalidInput: without a name, too long, or with control characters.
+    """
+    if not name:
+        raise InvalidInput(f"{field}: expected names, got an empty one", reason="MISSING_NAME", field=field)
+    check_text(f"{field}: name", name, longest_bytes=_LONGEST_NAME_BYTES, field=field)
+    check_text(f"{field}: {name!r}", value, longest_bytes=_LONGEST_VALUE_BYTES, field=field)
 
 
 def together(said: Mapping[str, str], own: Mapping[str, str]) -> Mapping[str, str]:

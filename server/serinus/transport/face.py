@@ -6,6 +6,7 @@ import grpc
 
 from open_inference.grpc_service_pb2 import ModelInferRequest
 from serinus.config.sections import LimitSettings
+from serinus.core.errors import Unsupported
 from serinus.core.predictor import Predictor
 from serinus.lifecycle.models import Models
 from serinus.telemetry.logs import Logs
@@ -25,6 +26,9 @@ from serinus.transport.predict_service import PredictService
 from serinus.transport.reflection import reflection_handlers
 from serinus.transport.registry_ports import RegistryParts
 from serinus.transport.registry_service import RegistryService
+from serinus.transport.rollout_controls import RolloutControls
+from serinus.transport.rollout_ports import RolloutPorts
+from serinus.transport.traffic_controls import TrafficControls
 from serinus.transport.wire_limits import WireLimits
 from serinus_api.v1.predict_pb2 import PredictRequest
 
@@ -36,6 +40,7 @@ class FaceParts:
     Attributes:
         models: What there is to serve.
         predictor: What answers predictions: `models`, or what stands in front of them.
+        rollouts: None has no methods about rollouts and splits.
     """
 
     models: Models
@@ -47,6 +52,7 @@ class FaceParts:
     limits: LimitSettings
     facts: ServerFacts
     registry: RegistryParts
+    rollouts: RolloutPorts | None = None
 
 
 class Face:
@@ -102,17 +108,39 @@ class Face:
             is_ready=self.is_ready,
             server_version=parts.facts.version,
         )
-        admin = AdminService(models=parts.models, metrics=parts.metrics, facts=parts.facts, is_ready=self.is_ready)
         calls = Calls(parts.drain, budgets)
-        controls = Controls(
-            placements=parts.registry.placements, audit=parts.registry.audit, calls=calls, serving=admin.serving
-        )
         registry = RegistryService(parts.registry, calls=calls, max_inputs=limits.max_inputs)
         return (
             predict.handler(parts.drain.arrive),
             oip.handler(parts.drain.arrive),
-            admin.handler(controls.unary()),
+            self._admin(calls),
             registry.handler(),
             self._health.handler(),
             *reflection_handlers((*self.service_names, health.NAME), parts.drain),
         )
+
+    def _admin(self, calls: Calls) -> grpc.GenericRpcHandler:
+        parts, ports = self._parts, self._parts.rollouts
+        admin = AdminService(
+            models=parts.models,
+            metrics=parts.metrics,
+            facts=parts.facts,
+            is_ready=self.is_ready,
+            workers=ports.workers if ports else tuple,
+        )
+        controls = Controls(
+            placements=parts.registry.placements,
+            audit=parts.registry.audit,
+            calls=calls,
+            serving=admin.serving,
+            drain=ports.drain if ports else _stay,
+        )
+        if ports is None:
+            return admin.handler(controls.unary())
+        rollouts = RolloutControls(ports.rollouts, calls)
+        traffic = TrafficControls(ports.traffic, calls)
+        return admin.handler({**controls.unary(), **rollouts.unary(), **traffic.unary()}, rollouts.answers())
+
+
+def _stay(_actor: str) -> None:
+    raise Unsupported("this server cannot be told to leave")

@@ -2,12 +2,11 @@
 
 import dataclasses
 
-from serinus.core.errors import InvalidInput
 from serinus.runtime.quantization.report import QuantizationBounds, RecipeResult
 from serinus.transport.predict_codec import decode_tensors
 from serinus.transport.quantize_values import QuantizeOrder, QuantizeStep
 from serinus.transport.registry_messages import brief_version
-from serinus.transport.registry_requests import finite, named
+from serinus.transport.registry_requests import finite, named, out_of_range
 from serinus_api.v1 import registry_pb2 as pb
 
 _MOST_ROWS = 1 << 16  # more teach a quantizer nothing
@@ -22,10 +21,10 @@ def order_of(asked: pb.QuantizeModelRequest, actor: str, *, max_inputs: int) -> 
     """
     model, selector = named(asked)
     if asked.traffic_rows > _MOST_ROWS:
-        raise _out_of_range("traffic_rows", f"at most {_MOST_ROWS}", asked.traffic_rows)
+        raise out_of_range("traffic_rows", f"at most {_MOST_ROWS}", asked.traffic_rows)
     timeout_s = finite("traffic_timeout_s", asked.traffic_timeout_s)
     if not 0 <= timeout_s <= _LONGEST_WAIT_S:
-        raise _out_of_range("traffic_timeout_s", f"0 to {_LONGEST_WAIT_S:g}", timeout_s)
+        raise out_of_range("traffic_timeout_s", f"0 to {_LONGEST_WAIT_S:g}", timeout_s)
     return QuantizeOrder(
         model=model,
         selector=selector,
@@ -46,10 +45,6 @@ def _bounds(asked: pb.QuantizationBounds) -> QuantizationBounds:
         if asked.HasField(field.name):  # type: ignore[arg-type]  # the stubs know the names, not that these are they
             said[field.name] = getattr(asked, field.name)
     return QuantizationBounds(**said)
-
-
-def _out_of_range(field: str, expected: str, got: float) -> InvalidInput:
-    return InvalidInput(f"{field}: expected {expected}, got {got:g}", reason="OUT_OF_RANGE", field=field)
 
 
 def step_message(step: QuantizeStep) -> pb.QuantizeModelResponse:

@@ -125,3 +125,10 @@ def timestamp(at: dt.datetime) -> Timestamp:
     found = Timestamp()
     found.FromDatetime(at)
     return found
+
+
+def timestamp_of(unix_s: float) -> Timestamp:
+    """A moment in seconds since 1970."""
+    found = Timestamp()
+    found.FromMicroseconds(int(unix_s * 1e6))
+    return found

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
 from serinus.core.artifact import ArtifactFile, check_artifact_path, check_sha256
 from serinus.core.errors import InvalidInput
@@ -41,15 +41,16 @@ def named(asked: _Names) -> tuple[str, str]:
     return check_model_name(asked.model), asked.selector
 
 
-def expected_of(
-    asked: pb.SetAliasRequest
-    | pb.SetTagsRequest
-    | pb.SetCardNotesRequest
-    | pb.ArchiveVersionRequest
-    | pb.DeleteVersionRequest
-    | pb.RegisterModelHeader,
-) -> int | None:
-    """The revision that the model must have, or None for any."""
+class _Write(Protocol):
+    """A message that may say what its caller has read before."""
+
+    @property
+    def expected_revision(self) -> int: ...
+    def HasField(self, field_name: Literal["expected_revision"], /) -> bool: ...  # noqa: N802 - protobuf's name
+
+
+def expected_of(asked: _Write) -> int | None:
+    """The revision that is expected, or None for any."""
     return asked.expected_revision if asked.HasField("expected_revision") else None
 
 
@@ -102,6 +103,11 @@ def finite(field: str, number: float) -> float:
     if not math.isfinite(number):
         raise InvalidInput(f"{field}: expected a finite number, got {number}", reason="NOT_FINITE", field=field)
     return number
+
+
+def out_of_range(field: str, expected: str, got: float) -> InvalidInput:
+    """The refusal of a number; `expected` says which ones there are."""
+    return InvalidInput(f"{field}: expected {expected}, got {got:g}", reason="OUT_OF_RANGE", field=field)
 
 
 def tags_of(field: str, tags: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,69 @@
+"""What operators do with the calls of a model: share them out by hand, let others answer, close breakers."""
+
+from collections.abc import Mapping
+
+from google.protobuf.message import Message
+
+from serinus.core.version import check_model_name
+from serinus.registry.records import ModelRecord
+from serinus.transport.callers import actor_of
+from serinus.transport.calls import Calls
+from serinus.transport.guard import Context, UnaryMethod
+from serinus.transport.registry_requests import expected_of
+from serinus.transport.rollout_ports import TrafficControl
+from serinus.transport.traffic_messages import traffic_message
+from serinus.transport.traffic_requests import policy_of, split_of
+from serinus_api.v1 import admin_pb2 as pb
+
+
+class TrafficControls:
+    """The methods of AdminService about splits, fallbacks and breakers.
+
+    Attributes:
+        traffic: Keeps them.
+        calls: How methods are called.
+    """
+
+    def __init__(self, traffic: TrafficControl, calls: Calls) -> None:
+        self._traffic = traffic
+        self._calls = calls
+
+    def unary(self) -> Mapping[str, UnaryMethod]:
+        """The methods by name."""
+        read, write = self._calls.read, self._calls.write
+        return {
+            "GetSplit": read(pb.GetSplitRequest, self._get),
+            "SetSplit": write(pb.SetSplitRequest, self._set_split),
+            "SetFallback": write(pb.SetFallbackRequest, self._set_fallback),
+            "ResetBreaker": write(pb.ResetBreakerRequest, self._reset_breaker),
+        }
+
+    async def _get(self, asked: pb.GetSplitRequest) -> Message:
+        return pb.GetSplitResponse(traffic=self._shown(await self._traffic.get(check_model_name(asked.model))))
+
+    async def _set_split(self, asked: pb.SetSplitRequest, context: Context) -> Message:
+        record = await self._traffic.set_split(
+            check_model_name(asked.model),
+            split_of(asked),
+            actor=actor_of(asked.actor, context),
+            expected_revision=expected_of(asked),
+        )
+        return pb.SetSplitResponse(traffic=self._shown(record))
+
+    async def _set_fallback(self, asked: pb.SetFallbackRequest, context: Context) -> Message:
+        model = check_model_name(asked.model)
+        record = await self._traffic.set_fallback(
+            model,
+            policy_of(model, asked.fallback),
+            actor=actor_of(asked.actor, context),
+            expected_revision=expected_of(asked),
+        )
+        return pb.SetFallbackResponse(traffic=self._shown(record))
+
+    async def _reset_breaker(self, asked: pb.ResetBreakerRequest, context: Context) -> Message:
+        model = check_model_name(asked.model)
+        record = await self._traffic.reset_breakers(model, actor=actor_of(asked.actor, context))
+        return pb.ResetBreakerResponse(traffic=self._shown(record))
+
+    def _shown(self, record: ModelRecord) -> pb.ModelTraffic:
+        return traffic_message(record, self._traffic.breakers(record.name))
