@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from serinus.core.windows import ServerWindow
+from serinus.registry.records import Page
 from serinus.registry.rollout_records import LeaseRecord, RolloutChange, RolloutRecord
 from serinus.registry.rollouts import RolloutStore
 from serinus.rollout.documents import rollout_document, rollout_of
@@ -24,10 +25,14 @@ class RegistryJournal:
         """One."""
         return _stored(await self._store.rollout(rollout))
 
-    async def newest(self, model: str) -> Stored | None:
-        """The last one of a model; None if it never had one."""
-        record = await self._store.newest(model)
-        return None if record is None else _stored(record)
+    async def recent(self, model: str, limit: int) -> Sequence[Stored]:
+        """The last rollouts of a model, newest first."""
+        return [_stored(record) for record in (await self._store.rollouts(model, limit=limit)).items]
+
+    async def page(self, model: str, *, active: bool, page_token: str, limit: int) -> Page[Stored]:
+        """The first `limit` rollouts, newest first; of one model, unless that is ""."""
+        found = await self._store.rollouts(model, active=active, page_token=page_token, limit=limit)
+        return Page(tuple(_stored(record) for record in found.items), found.next_token)
 
     async def begin(
         self, rollout: Rollout, effects: Effects, entry: Entry, *, actor: str, expected_revision: int | None
