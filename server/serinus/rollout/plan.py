@@ -42,8 +42,8 @@ def new_rollout(
     Raises:
         Refused: a candidate is stable already, or two of them are the same.
     """
-    assert len(candidates) == len(_selectors(spec)), f"{candidates} for {_selectors(spec)}: this is a bug"
-    for selector, candidate in zip(_selectors(spec), candidates, strict=True):
+    assert len(candidates) == len(selectors(spec)), f"{candidates} for {selectors(spec)}: this is a bug"
+    for selector, candidate in zip(selectors(spec), candidates, strict=True):
         if candidate == baseline:
             message = f"{selector!r} is {candidate}, which is stable: name a version that is to take its place"
             raise Refused(message, reason="ALREADY_STABLE", field="candidate")
@@ -79,7 +79,7 @@ def stage_text(stage: Stage) -> str:
             return "a/b " + ", ".join(f"{arm.version} {arm.weight:g} %" for arm in arms)
 
 
-def _selectors(spec: RolloutSpec) -> Sequence[str]:
+def selectors(spec: RolloutSpec) -> Sequence[str]:
     """What the spec calls its candidates."""
     test = spec.stages[0].ab
     return [spec.candidate] if test is None else [arm.version for arm in test.arms]
