@@ -19,6 +19,27 @@ def test_durations_have_three_digits(value, text):
 
 
 @pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (-1, "0 s"), (0, "0 s"), (4.25, "4.2 s"), (9.99, "10 s"), (45.4, "45 s"), (60, "1 min"), (125, "2 min 5 s"),
+        (3600, "1 h"), (4800, "1 h 20 min"), (86_400, "1 d"), (101_000, "1 d 4 h"), (30 * 86_400, "30 d"),
+    ],
+)  # fmt: skip
+def test_periods_have_two_units(value, text):
+    """Nobody waits a day and four hours to the second."""
+    assert units.period(value) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0, "0 %"), (0.05, "5 %"), (0.00125, "0.12 %"), (3e-7, "3e-05 %"), (1, "100 %"), (0.99999, "100 %")],
+)
+def test_shares_are_percents(share, text):
+    """To a hundredth; smaller ones are not nothing."""
+    assert units.percent(share) == text
+
+
+@pytest.mark.parametrize(
     ("value", "text"), [(None, "-"), (0, "0"), (0.5, "0.50"), (12.5, "12.5"), (999, "999"), (12_345, "12.3k")]
 )
 def test_rates_have_three_digits(value, text):

@@ -5,6 +5,7 @@ import json
 import pytest
 import yaml
 
+from serinus.cli.rollout.documents import exposed_by
 from serinus.core.errors import Refused
 from serinus_api.v1 import admin_pb2 as pb
 from tests.support.rollout_messages import at, ended, rollout
@@ -184,11 +185,12 @@ def test_a_refusal_is_the_servers_sentence(tell, rollouts):
     assert tell("rollout", "promote", "r-1") == (1, "", "error: the judge does not say pass: use force (NOT_PASSED)\n")
 
 
+NUMBERS = '{"arms": [{"total_exposures": 12000}, {"total_exposures": 415}]}'
 EVENTS = [
     pb.RolloutEvent(number=1, at=at(0), actor="ann@here", event="started", status=pb.ROLLOUT_STATUS_PREPARING,
                     reason="", numbers_json=""),
     pb.RolloutEvent(number=2, at=at(300), actor="server", event="failing", status=pb.ROLLOUT_STATUS_FAILING,
-                    reason="errors: 23 of 412", numbers_json='{"exposed": 415}'),
+                    reason="errors: 23 of 412", numbers_json=NUMBERS),
 ]  # fmt: skip
 
 
@@ -198,12 +200,18 @@ def test_the_history_is_the_journal(tell, rollouts):
     rollouts.journal["r-1"] = EVENTS
     lines = [line.split() for line in tell("rollout", "history", "magika").out.splitlines()]
     assert lines == [
-        ["AT", "EVENT", "STATUS", "ACTOR", "REASON"],
-        ["1", "2023-11-14T22:13:20Z", "started", "preparing", "ann@here"],
-        ["2", "2023-11-14T22:18:20Z", "failing", "failing", "server", "errors:", "23", "of", "412"],
+        ["AT", "EVENT", "STATUS", "EXPOSED", "ACTOR", "REASON"],
+        ["1", "2023-11-14T22:13:20Z", "started", "preparing", "-", "ann@here"],
+        ["2", "2023-11-14T22:18:20Z", "failing", "failing", "415", "server", "errors:", "23", "of", "412"],
     ]
     found = json.loads(tell("rollout", "history", "r-1", "--json").out)
-    assert [event["numbers"] for event in found] == [{}, {"exposed": 415}]
+    assert [event["numbers"] for event in found] == [{}, json.loads(NUMBERS)]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"arms": 1}', '{"arms": [1, 2]}', '{"arms": []}', "[" * 100_000])
+def test_evidence_that_cannot_be_read_is_left_out(text):
+    """A server of another version may have written it."""
+    assert exposed_by(pb.RolloutEvent(numbers_json=text)) is None
 
 
 def test_the_explanation_has_the_whole_evidence(tell, rollouts):
@@ -244,7 +252,12 @@ def test_a_report_is_counted_once(tell, rollouts):
     assert first == pb.ReportMetricRequest(
         model="magika", version="1.1.0", metric="clicks", values=[0.5, 1.0], report_id="a"
     )
-    assert tell("rollout", "report", "magika", "1.1.0", "clicks", "--", "-0.5").code == 0
+
+
+def test_a_negative_value_stands_behind_two_dashes(serinus, rollouts):
+    """As shells have it everywhere."""
+    out = serinus("rollout", "report", "--server", rollouts.target, "magika", "1.1.0", "gain", "--", "-0.5")
+    assert (out.code, rollouts.asked_for(pb.ReportMetricRequest)[0].values) == (0, [-0.5])
 
 
 def test_a_server_that_is_not_there_is_exit_code_3(serinus, closed_port):

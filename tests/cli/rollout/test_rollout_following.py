@@ -116,5 +116,7 @@ def test_the_picture_ticks_while_nothing_is_told(capsys):
     assert text.endswith("here:1 does not answer; still trying\n")
     picture.show(rollout())
     assert drawn().endswith("Ctrl-C stops watching; the rollout goes on\n")
+    clock.now += 6
+    assert drawn().endswith("here:1 has said nothing for 6 s\n")
     picture.show(ended())
     assert "Ctrl-C" not in drawn()

@@ -109,3 +109,12 @@ def numbers_of(event: pb.RolloutEvent) -> Mapping[str, object]:
     except (ValueError, RecursionError):
         return {}
     return numbers if isinstance(numbers, dict) else {}
+
+
+def exposed_by(event: pb.RolloutEvent) -> int | None:
+    """Calls that the candidates had got by then; None where the entry does not say."""
+    arms = numbers_of(event).get("arms")
+    if not isinstance(arms, list) or not all(isinstance(arm, dict) for arm in arms):
+        return None
+    counts = [arm.get("total_exposures") for arm in arms[1:]]  # the baseline comes first
+    return sum(count for count in counts if isinstance(count, int)) if counts else None
