@@ -1,0 +1,215 @@
+"""Judges the share of a candidate's calls that something is wrong with: against stable, and against a ceiling."""
+
+import dataclasses
+import math
+from typing import Final
+
+import numpy as np
+
+from serinus.config.rollout_spec import RateGuardrail
+from serinus.core.version import ModelVersion
+from serinus.rollout.alphas import check_alpha, e_value
+from serinus.rollout.evidence import Evidence
+from serinus.rollout.rollout import Check, Outcome, Rollout
+from serinus.rollout.statistics import means, ratio
+from serinus.rollout.tallies import ERRORS, INVALID, LATENCY, ArmTotals, Tally
+from serinus.rollout.wording import duration, odds, percent, whole
+
+ENOUGH_CALLS: Final = 200
+"""Calls of stable from which its rate or its p99 is known well enough to compare with later."""
+
+# Each test of a check gets a part of its alpha; a weighted mean of e-values is one, so that the parts need one limit.
+_AGAINST_STABLE: Final = 0.5
+_BY_ITSELF: Final = 0.25  # over all stages together, because each begins to count anew
+_FOR_STABLE: Final = 0.25  # that the bound of stable's earlier rate does not hold
+
+_WHAT: Final = {ERRORS: "failed", INVALID: "were answered with what cannot be meant"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Case:
+    """What a rate check is about.
+
+    Attributes:
+        name: Of the rate.
+        version: The candidate.
+        guardrail: Its limit.
+        alpha: Error probability of all tests of it.
+        stages: How many there are.
+        what: Is wrong with such calls, a verb.
+        candidate: Since the rollout began.
+        baseline: Likewise.
+        candidate_now: Since the stage began.
+        baseline_now: Likewise.
+        log_likelihoods: Of the ratios of `statistics.ratio.ratios`.
+    """
+
+    name: str
+    version: ModelVersion
+    guardrail: RateGuardrail
+    alpha: float
+    stages: int
+    what: str
+    candidate: Tally
+    baseline: Tally
+    candidate_now: Tally
+    baseline_now: Tally
+    log_likelihoods: tuple[float, ...] | None
+
+    @property
+    def limit(self) -> float:
+        """Evidence that fails it."""
+        return 1.0 / self.alpha
+
+    @property
+    def log_against_stable(self) -> float:
+        """Evidence of all calls that were weighed against stable's, as a logarithm."""
+        if self.log_likelihoods is None:
+            return 0.0
+        return float(ratio.log_evidence_of_worse(np.asarray(self.log_likelihoods)))
+
+    @property
+    def ratio_bound(self) -> float:
+        """How many times stable's rate the candidate's may be."""
+        if self.log_likelihoods is None:
+            return math.inf
+        return ratio.upper_bound(self.log_likelihoods, self.guardrail.margin, self.alpha)
+
+    def check(
+        self, outcome: Outcome, text: str, evidence: float, bound: float | None, bound_limit: float | None
+    ) -> Check:
+        """The check with what was found."""
+        return Check(
+            name=self.name,
+            version=self.version.number,
+            outcome=outcome,
+            e_value=evidence,
+            limit=self.limit,
+            candidate=self.candidate.rate,
+            baseline=self.baseline.rate,
+            bound=None if bound is None or math.isinf(bound) else bound,
+            bound_limit=bound_limit,
+            count=self.candidate_now.trials,
+            sentence=f"{self.name}: {text}",
+        )
+
+    def counts(self, candidate: Tally, baseline: Tally) -> str:
+        """Both arms in words."""
+        of_stable = f"{whole(baseline.failures)} of {whole(baseline.trials)} of stable's"
+        return f"{whole(candidate.failures)} of {whole(candidate.trials)} calls {self.what}, {of_stable}"
+
+
+def rate_check(
+    evidence: Evidence,
+    rollout: Rollout,
+    candidate: ModelVersion,
+    guardrail: tuple[str, RateGuardrail],
+    *,
+    has_control: bool,
+) -> Check:
+    """One of `tallies.RATES` of one candidate.
+
+    Args:
+        evidence: All that was counted.
+        rollout: Where it stands.
+        candidate: Which.
+        guardrail: Name of the rate, and its limit.
+        has_control: Whether stable gets calls too.
+    """
+    name, limit = guardrail
+    case = Case(
+        name=name,
+        version=candidate,
+        guardrail=limit,
+        alpha=check_alpha(rollout, name),
+        stages=len(rollout.spec.stages),
+        what=_WHAT[name] if name in _WHAT else f"took longer than {duration(rollout.slow_s or 0.0)}",
+        candidate=evidence.arms.get(candidate.number, ArmTotals()).of(name),
+        baseline=evidence.arms.get(evidence.baseline, ArmTotals()).of(name),
+        candidate_now=evidence.stage_arms.get(candidate.number, ArmTotals()).of(name),
+        baseline_now=evidence.stage_arms.get(evidence.baseline, ArmTotals()).of(name),
+        log_likelihoods=evidence.log_likelihoods.get(name, {}).get(candidate.number),
+    )
+    if name == LATENCY and rollout.slow_s is None:
+        text = f"nobody knows what is slow: no SLO, no limit, and stable has not answered {ENOUGH_CALLS} calls yet"
+        return case.check(Outcome.INCONCLUSIVE, text, 1.0, None, None)
+    if not case.candidate_now.trials:
+        return case.check(
+            Outcome.INCONCLUSIVE, "no calls of the candidate yet in this stage", _weighted(case, []), None, None
+        )
+    return _beside_stable(case) if has_control else _alone(case)
+
+
+def _weighted(case: Case, logs_by_itself: list[float]) -> float:
+    """Evidence of all tests of a check together."""
+    by_itself = sum(map(e_value, logs_by_itself)) / len(logs_by_itself) if logs_by_itself else 0.0
+    return _AGAINST_STABLE * e_value(case.log_against_stable) + _BY_ITSELF * by_itself / case.stages
+
+
+def _beside_stable(case: Case) -> Check:
+    """1. Worse than stable or than the ceiling: fail. 2. Shown to be better than one of them: pass. 3. Else unknown."""
+    ceiling, now = case.guardrail.ceiling, case.candidate_now
+    stable_is_above = ceiling is not None and (case.baseline_now.rate or 0.0) > ceiling
+    logs = [] if ceiling is None or stable_is_above else [means.log_evidence_above(now.trials, now.failures, ceiling)]
+    evidence = _weighted(case, logs)
+    if evidence >= case.limit:
+        return _failed(case, evidence, case.candidate, case.baseline)
+    counts = case.counts(case.candidate, case.baseline)
+    bound, allowed = case.ratio_bound, 1.0 + case.guardrail.margin
+    if bound <= allowed:
+        text = f"{counts}; the rate is at most {bound:.3g} times stable's, {allowed:.3g} times is allowed"
+        return case.check(Outcome.PASS, text, evidence, bound, allowed)
+    if ceiling is None:
+        text = f"{counts}; too few have failed to compare: {_times(bound)}, {allowed:.3g} times is allowed"
+        return case.check(Outcome.INCONCLUSIVE, text, evidence, bound, allowed)
+    highest = means.upper_bound(now.trials, now.failures, case.alpha)
+    counts = case.counts(now, case.baseline_now)
+    text = f"{counts}; the rate is at most {percent(highest)}, {percent(ceiling)} is allowed"
+    if highest <= ceiling:
+        return case.check(Outcome.PASS, text, evidence, highest, ceiling)
+    if stable_is_above:
+        text = f"{counts}: stable is above {percent(ceiling)} too, which is not held against the candidate"
+    return case.check(Outcome.INCONCLUSIVE, text, evidence, highest, ceiling)
+
+
+def _alone(case: Case) -> Check:
+    """The same where stable gets no calls: the ceiling, and stable's rate as it was at another time.
+
+    What happens to everybody at one time cannot be told from what is the candidate's fault. So a rise counts by looks
+    and not by calls: a burst of failures within a second is one look, however many calls it hits.
+    """
+    ceiling, now, before = case.guardrail.ceiling, case.candidate_now, case.baseline
+    is_known = before.trials >= ENOUGH_CALLS
+    logs = []
+    if ceiling is not None and (before.rate or 0.0) <= ceiling:
+        logs.append(means.log_evidence_above(now.trials, now.failures, ceiling))
+    allowed = 1.0 + case.guardrail.margin
+    if is_known:
+        usual = allowed * means.upper_bound(before.looks, before.rates, _FOR_STABLE * case.alpha)
+        logs.append(means.log_evidence_above(now.looks, now.rates, usual) if usual < 1.0 else -math.inf)
+    evidence = _weighted(case, logs)
+    if evidence >= case.limit:
+        return _failed(case, evidence, now, before)
+    counts = f"{case.counts(now, before)} when it still got calls"
+    if ceiling is not None:
+        highest = means.upper_bound(now.trials, now.failures, case.alpha)
+        text = f"{counts}; the rate is at most {percent(highest)}, {percent(ceiling)} is allowed"
+        if highest <= ceiling:
+            return case.check(Outcome.PASS, text, evidence, highest, ceiling)
+    if not is_known:
+        text = f"{counts}; stable was measured too little to compare with"
+        return case.check(Outcome.INCONCLUSIVE, text, evidence, None, None)
+    rate = now.failures / now.trials
+    known = allowed * means.upper_bound(before.trials, before.failures, case.alpha)
+    text = f"{counts}; {percent(known)} would be no more than stable may have had"
+    outcome = Outcome.PASS if rate <= known else Outcome.INCONCLUSIVE
+    return case.check(outcome, text, evidence, rate, known)
+
+
+def _failed(case: Case, evidence: float, candidate: Tally, baseline: Tally) -> Check:
+    text = f"{case.counts(candidate, baseline)}; evidence {odds(evidence)}, the limit is {odds(case.limit)}"
+    return case.check(Outcome.FAIL, text, evidence, case.ratio_bound, 1.0 + case.guardrail.margin)
+
+
+def _times(bound: float) -> str:
+    return "nothing is known" if math.isinf(bound) else f"the rate is at most {bound:.3g} times stable's"
