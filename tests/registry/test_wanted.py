@@ -1,7 +1,11 @@
 """Which registered versions are to be loaded."""
 
+import dataclasses
+
 import pytest
 
+from serinus.core.traffic import WHOLE, Arm, FallbackPolicy, MirrorPlan, OtherVersion, Traffic, TrafficSplit
+from serinus.core.version import ModelVersion, Version
 from serinus.registry.records import Placement, VersionState
 from serinus.registry.wanted import FollowMode, wanted
 from tests.support.records import model_record, version_record
@@ -35,3 +39,49 @@ def test_an_archived_version_serves_while_an_alias_names_it():
     """Hiding it must not take anybody's answers away."""
     archived = version_record(state=VersionState.ARCHIVED)
     assert wanted(model_record(archived, aliases={"stable": 1}), FollowMode.FOLLOW) == (archived,)
+
+
+def numbers_for(traffic: Traffic, mode: FollowMode, **placements: Placement) -> list[int]:
+    """What is wanted of four versions, of which `stable` names the first."""
+    versions = [
+        version_record(f"1.{number}.0", number, placement=placements.get(f"v{number}", FOLLOW))
+        for number in range(1, 5)
+    ]
+    model = dataclasses.replace(model_record(*versions, aliases={"stable": 1}), traffic=traffic)
+    return [record.identity.number for record in wanted(model, mode)]
+
+
+ONE, TWO, THREE, FOUR = (ModelVersion("m", Version(1, number), number) for number in range(1, 5))
+SPLIT = TrafficSplit("salt", (Arm(TWO, 0), Arm(ONE, WHOLE)), mirror=MirrorPlan(THREE, 100))
+
+
+@pytest.mark.parametrize("mode", FollowMode)
+@pytest.mark.parametrize(
+    ("traffic", "numbers"),
+    [
+        pytest.param(Traffic(SPLIT), [3, 2, 1], id="arms, whatever their weight, and the mirrored version"),
+        pytest.param(Traffic(kept=(FOUR, ONE)), [4, 1], id="what is kept to go back to"),
+        pytest.param(
+            Traffic(fallback=FallbackPolicy((OtherVersion("m", "1.4.0"), OtherVersion("m", "stable")))),
+            [4, 1],
+            id="fallbacks of its own",
+        ),
+        pytest.param(
+            Traffic(
+                TrafficSplit("salt", (Arm(ONE, WHOLE),)),
+                FallbackPolicy((OtherVersion("n", "1.4.0"), OtherVersion("m", "?"), OtherVersion("m", "9"))),
+            ),
+            [1],
+            id="no fallback that is another model's or cannot be meant",
+        ),
+    ],
+)
+def test_what_calls_are_sent_to_is_wanted(mode: FollowMode, traffic: Traffic, numbers: list[int]):
+    """In both modes."""
+    assert numbers_for(traffic, mode) == numbers
+
+
+@pytest.mark.parametrize("mode", FollowMode)
+def test_what_was_unloaded_by_hand_stays_so(mode: FollowMode):
+    """Whoever did it meant it."""
+    assert numbers_for(Traffic(SPLIT), mode, v2=UNLOADED) == [3, 1]

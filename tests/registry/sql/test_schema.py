@@ -1,7 +1,9 @@
 """How a database gets its tables, and which databases are refused."""
 
 import asyncio
+import logging
 import re
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from serinus.core.errors import Refused
+from serinus.core.traffic import NO_TRAFFIC
 from serinus.registry.registry import Registry
+from serinus.registry.rollouts import RolloutStore
 from serinus.registry.sql.database import Database, open_database
 from serinus.registry.sql.engines import locate, make_single_use_engine
 from serinus.registry.sql.migrations import FOLDER, HEAD, KNOWN
@@ -20,6 +24,7 @@ from serinus.registry.sql.reads import read_head
 from serinus.registry.sql.tables import SCHEMA_TABLE, metadata
 from tests.registry.databases import clock, database, empty_url, kind, registry, url
 from tests.registry.drafts import Clock, draft
+from tests.support.rollout_changes import NEW, OLD, change_to, end, window
 
 __all__ = ["clock", "database", "kind", "registry", "url"]
 
@@ -87,3 +92,64 @@ async def test_tables_of_another_program_are_left_alone(kind: str, tmp_path: Pat
         with pytest.raises(Refused, match="tables of another program: models") as refused:
             await database.read(read_head)
     assert refused.value.reason == "SCHEMA_UNKNOWN"
+
+
+OLDER = Path(__file__).with_name("schema_0001.sql")
+"""A registry that the program of the first schema wrote, as `sqlite3`'s dump: m@1.0.0 and 1.1.0 (2.0.0 deleted), n."""
+
+SINCE_0001 = (
+    *(f"DROP TABLE {name}" for name in ("rollout_windows", "rollout_evidence", "rollout_journal", "metric_reports")),
+    *(f"DROP TABLE {name}" for name in ("rollouts", "webhook_places", "controller_lease")),
+    "ALTER TABLE models DROP COLUMN traffic",
+    f"UPDATE {SCHEMA_TABLE} SET version_num = '0001'",
+)
+
+
+async def assert_migrated(url: str, clock: Clock) -> None:
+    """Everything is as it was, and everything new is empty and can be used."""
+    async with open_database(url) as database:
+        registry, store = Registry(database, now=clock), RolloutStore(database, now=clock)
+        before = await registry.snapshot()
+        assert {
+            name: [each.identity.version_text for each in model.versions] for name, model in before.models.items()
+        } == {
+            "m": ["1.1.0", "1.0.0"],
+            "n": ["1.0.0"],
+        }
+        assert before.models["m"].aliases == {"canary": NEW, "stable": OLD}
+        assert {model.traffic for model in before.models.values()} == {NO_TRAFFIC}
+        found = await registry.verify_audit()
+        assert (found.problem, found.entries) == ("", before.revision)
+        assert (await store.lease(), await store.active(), await store.last_place()) == (None, [], 0)
+        lease = await store.take_lease("s1", seen=None)
+        begun = await store.begin("r1", "m", change_to(500), actor="ann", expected_revision=before.models["m"].revision)
+        await store.publish(window())
+        await store.write("r1", end("aborted"), actor="ann", expected_revision=begun.revision, lease=lease)
+        await registry.register(draft("1.0.0", "o"), actor="ann")
+        assert (await registry.model("o")).traffic == NO_TRAFFIC
+        assert (await registry.verify_audit()).problem == ""
+
+
+async def test_a_file_of_the_first_schema_is_migrated_with_all_that_is_in_it(tmp_path: Path, clock: Clock, caplog):
+    """Its models have no traffic."""
+    caplog.set_level(logging.INFO)
+    connection = sqlite3.connect(tmp_path / "registry.db")
+    connection.executescript(OLDER.read_text())
+    connection.close()
+    await assert_migrated(f"sqlite:///{tmp_path / 'registry.db'}", clock)
+    assert "'before': '0001', 'after': '0002'" in caplog.text
+
+
+async def test_a_database_of_the_first_schema_is_migrated_with_all_that_is_in_it(
+    kind: str, tmp_path: Path, clock: Clock
+):
+    """Its models have no traffic; on each kind of database."""
+    url = await empty_url(kind, tmp_path)
+    async with open_database(url) as database:
+        registry = Registry(database, now=clock)
+        for version in ("1.0.0", "1.1.0"):
+            await registry.register(draft(version), actor="ann")
+        await registry.register(draft("1.0.0", "n"), actor="ann")
+        await registry.set_alias("m", "canary", "1.1.0", actor="ann")
+    await execute(url, *SINCE_0001)
+    await assert_migrated(url, clock)

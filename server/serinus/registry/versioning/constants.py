@@ -71,7 +71,8 @@ def _value_problem(dtype: DType, values: Sequence[object]) -> str:
         case DType.BYTES:
             is_fit, expected = all(isinstance(value, str) for value in values), "texts"
         case _:
-            is_fit, expected = _are_numbers(dtype, values), f"finite numbers that {dtype} can hold"
+            kind = "finite" if dtype.is_float else "whole"
+            is_fit, expected = _are_numbers(dtype, values), f"{kind} numbers that {dtype} can hold"
     return "" if is_fit else f"expected {expected}"
 
 
