@@ -1,23 +1,22 @@
-"""Operating a server: what it is doing now, what it serves, and what was done to it."""
+"""Operating a server: what it is doing now, what it serves, who answers, and what was done to it."""
 
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator
 
 from serinus_api.v1 import admin_pb2 as pb
 from serinus_client.actor import default_actor
-from serinus_client.blocking import Run, iterate
-from serinus_client.session import Session
+from serinus_client.admin_calls import PAGE
+from serinus_client.admin_rollouts import RolloutCalls
+from serinus_client.admin_traffic import TrafficCalls
 
 LOAD_S = 600.0  # of gigabytes of weights, warm-up included
 
-_SERVICE = "/serinus.v1.AdminService/"
-_PAGE = 100
 
+class AsyncAdmin(RolloutCalls, TrafficCalls):
+    """The operator's calls of an `AsyncClient`. Answers are the protocol's own messages.
 
-class AsyncAdmin:
-    """The operator's calls of an `AsyncClient`. Answers are the protocol's own messages."""
-
-    def __init__(self, session: Callable[[], Session]) -> None:
-        self._session = session
+    `actor` says who does it, for the audit; "" stands for this user on this machine. What only reads is tried again
+    like predictions; what changes something only where the server says that it did nothing.
+    """
 
     async def server_status(self, *, timeout_s: float | None = None) -> pb.GetServerStatusResponse:
         """What the server serves, how much and how fast.
@@ -25,9 +24,7 @@ class AsyncAdmin:
         Raises:
             SerinusError: the server did not answer.
         """
-        return await self._session().ask(
-            _SERVICE + "GetServerStatus", pb.GetServerStatusRequest(), pb.GetServerStatusResponse, timeout_s=timeout_s
-        )
+        return await self._ask("GetServerStatus", pb.GetServerStatusRequest(), pb.GetServerStatusResponse, timeout_s)
 
     async def load_model(
         self, model: str, selector: str = "", *, actor: str = "", timeout_s: float = LOAD_S
@@ -45,24 +42,22 @@ class AsyncAdmin:
             Refused: it cannot be served; the sentence says why.
         """
         request = pb.LoadModelRequest(model=model, selector=selector, actor=actor or default_actor())
-        return await self._session().tell(_SERVICE + "LoadModel", request, pb.LoadModelResponse, timeout_s=timeout_s)
+        return await self._tell("LoadModel", request, pb.LoadModelResponse, timeout_s)
 
     async def unload_model(
         self, model: str, selector: str = "", *, actor: str = "", timeout_s: float = LOAD_S
     ) -> pb.UnloadModelResponse:
         """Stop serving a version, or all of a model where `selector` is ""; calls inside are answered first."""
         request = pb.UnloadModelRequest(model=model, selector=selector, actor=actor or default_actor())
-        return await self._session().tell(
-            _SERVICE + "UnloadModel", request, pb.UnloadModelResponse, timeout_s=timeout_s
-        )
+        return await self._tell("UnloadModel", request, pb.UnloadModelResponse, timeout_s)
 
     async def list_audit(
         self, *, after_revision: int = 0, model: str = "", timeout_s: float | None = None
     ) -> AsyncGenerator[pb.AuditEntry, None]:
         """The writes to the registry, oldest first, page by page; `timeout_s` is for each page."""
-        request = pb.ListAuditRequest(after_revision=after_revision, model=model, page_size=_PAGE)
+        request = pb.ListAuditRequest(after_revision=after_revision, model=model, page_size=PAGE)
         while True:
-            page = await self._session().ask(_SERVICE + "ListAudit", request, pb.ListAuditResponse, timeout_s=timeout_s)
+            page = await self._ask("ListAudit", request, pb.ListAuditResponse, timeout_s)
             for entry in page.entries:
                 yield entry
             if not page.next_revision:
@@ -71,42 +66,11 @@ class AsyncAdmin:
 
     async def verify_audit(self, *, timeout_s: float | None = None) -> pb.VerifyAuditResponse:
         """Let the server compute the chain of all writes again."""
-        return await self._session().ask(
-            _SERVICE + "VerifyAudit", pb.VerifyAuditRequest(), pb.VerifyAuditResponse, timeout_s=timeout_s
-        )
+        return await self._ask("VerifyAudit", pb.VerifyAuditRequest(), pb.VerifyAuditResponse, timeout_s)
 
+    async def drain(self, *, actor: str = "", timeout_s: float | None = None) -> None:
+        """Let the server that answers go away: it says so, answers the calls in flight, and ends.
 
-class Admin:
-    """The operator's calls of a `Client`: those of `AsyncAdmin`."""
-
-    def __init__(self, run: Run, admin: AsyncAdmin) -> None:
-        self._run = run
-        self._admin = admin
-
-    def server_status(self, *, timeout_s: float | None = None) -> pb.GetServerStatusResponse:
-        """As `AsyncAdmin.server_status`."""
-        return self._run(self._admin.server_status(timeout_s=timeout_s))
-
-    def load_model(
-        self, model: str, selector: str = "", *, actor: str = "", timeout_s: float = LOAD_S
-    ) -> pb.LoadModelResponse:
-        """As `AsyncAdmin.load_model`."""
-        return self._run(self._admin.load_model(model, selector, actor=actor, timeout_s=timeout_s))
-
-    def unload_model(
-        self, model: str, selector: str = "", *, actor: str = "", timeout_s: float = LOAD_S
-    ) -> pb.UnloadModelResponse:
-        """As `AsyncAdmin.unload_model`."""
-        return self._run(self._admin.unload_model(model, selector, actor=actor, timeout_s=timeout_s))
-
-    def list_audit(
-        self, *, after_revision: int = 0, model: str = "", timeout_s: float | None = None
-    ) -> Iterator[pb.AuditEntry]:
-        """As `AsyncAdmin.list_audit`."""
-        return iterate(
-            self._run, self._admin.list_audit(after_revision=after_revision, model=model, timeout_s=timeout_s)
-        )
-
-    def verify_audit(self, *, timeout_s: float | None = None) -> pb.VerifyAuditResponse:
-        """As `AsyncAdmin.verify_audit`."""
-        return self._run(self._admin.verify_audit(timeout_s=timeout_s))
+        Returns once it has heard; asked again, it goes away all the same.
+        """
+        await self._tell("Drain", pb.DrainRequest(actor=actor or default_actor()), pb.DrainResponse, timeout_s)

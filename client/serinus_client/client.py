@@ -110,6 +110,7 @@ class AsyncClient:
         outputs: Sequence[str] = (),
         timeout_s: float | None = None,
         routing_key: str = "",
+        attributes: Mapping[str, str] | None = None,
         priority: int = 0,
         request_id: str = "",
         transport: Transport | None = None,
@@ -122,6 +123,7 @@ class AsyncClient:
             outputs=outputs,
             timeout_s=timeout_s,
             routing_key=routing_key,
+            attributes=attributes,
             priority=priority,
             request_id=request_id,
             transport=transport,
@@ -137,6 +139,7 @@ class AsyncClient:
         outputs: Sequence[str] = (),
         timeout_s: float | None = None,
         routing_key: str = "",
+        attributes: Mapping[str, str] | None = None,
         priority: int = 0,
         request_id: str = "",
         transport: Transport | None = None,
@@ -151,6 +154,7 @@ class AsyncClient:
             outputs: The outputs wanted, in the order wanted; () for all.
             timeout_s: Seconds to wait, all tries included, at most a year; None for the client's own.
             routing_key: Calls that share it are served by the same version while a rollout goes on.
+            attributes: What the caller says of itself, such as its cohort, for the rules of a rollout; at most 16.
             priority: 1 is the most urgent; 0 takes the model's default.
             request_id: Echoed, at most 256 bytes.
             transport: How the call travels; None for the client's own.
@@ -166,6 +170,7 @@ class AsyncClient:
             outputs=outputs,
             timeout_s=timeout_s,
             routing_key=routing_key,
+            attributes=attributes,
             priority=priority,
             request_id=request_id,
             transport=transport,

@@ -30,7 +30,14 @@ class Encoder:
         self._outputs = tuple(tensor.name for tensor in info.outputs)
 
     def encode(
-        self, inputs: Mapping[str, Any], outputs: Sequence[str], *, request_id: str, routing_key: str, priority: int
+        self,
+        inputs: Mapping[str, Any],
+        outputs: Sequence[str],
+        *,
+        request_id: str,
+        routing_key: str,
+        attributes: Mapping[str, str] | None,
+        priority: int,
     ) -> tuple[pb.PredictFrame, int]:
         """A frame that holds this one call, its id and timeout still unset, and about how many bytes it takes.
 
@@ -68,6 +75,8 @@ class Encoder:
             request.request_id = request_id
         if routing_key:
             request.routing_key = routing_key
+        if attributes:
+            request.attributes.update(attributes)
         if priority:
             request.priority = priority
         return frame, size_bytes

@@ -64,6 +64,7 @@ class Session:
         outputs: Sequence[str],
         timeout_s: float | None,
         routing_key: str,
+        attributes: Mapping[str, str] | None,
         priority: int,
         request_id: str,
         transport: Transport | None,
@@ -73,7 +74,14 @@ class Session:
         chosen = self._settings.transport if transport is None else transport
 
         def encode(encoder: Encoder) -> tuple[pb.PredictFrame, int]:
-            return encoder.encode(inputs, outputs, request_id=request_id, routing_key=routing_key, priority=priority)
+            return encoder.encode(
+                inputs,
+                outputs,
+                request_id=request_id,
+                routing_key=routing_key,
+                attributes=attributes,
+                priority=priority,
+            )
 
         attempt = functools.partial(self._attempt, model, version, encode, deadline, chosen)
         return await self._retries.run(attempt, deadline=deadline)

@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 import grpc
 import numpy.typing as npt
 
-from serinus_client.admin import Admin
+from serinus_client.admin_sync import Admin
 from serinus_client.client import AsyncClient
 from serinus_client.errors import client_closed
 from serinus_client.model_info import ModelInfo
@@ -88,6 +88,7 @@ class Client:
         outputs: Sequence[str] = (),
         timeout_s: float | None = None,
         routing_key: str = "",
+        attributes: Mapping[str, str] | None = None,
         priority: int = 0,
         request_id: str = "",
         transport: Transport | None = None,
@@ -101,6 +102,7 @@ class Client:
                 outputs=outputs,
                 timeout_s=timeout_s,
                 routing_key=routing_key,
+                attributes=attributes,
                 priority=priority,
                 request_id=request_id,
                 transport=transport,
@@ -116,6 +118,7 @@ class Client:
         outputs: Sequence[str] = (),
         timeout_s: float | None = None,
         routing_key: str = "",
+        attributes: Mapping[str, str] | None = None,
         priority: int = 0,
         request_id: str = "",
         transport: Transport | None = None,
@@ -129,6 +132,7 @@ class Client:
                 outputs=outputs,
                 timeout_s=timeout_s,
                 routing_key=routing_key,
+                attributes=attributes,
                 priority=priority,
                 request_id=request_id,
                 transport=transport,

@@ -58,6 +58,7 @@ async def test_a_prediction_carries_everything_there_and_back(server, transport)
             outputs=["y"],
             timeout_s=5.0,
             routing_key="user-7",
+            attributes={"cohort": "beta"},
             priority=2,
             request_id="r1",
         )
@@ -76,10 +77,46 @@ async def test_a_prediction_carries_everything_there_and_back(server, transport)
         outputs=["y"],
         request_id="r1",
         routing_key="user-7",
+        attributes={"cohort": "beta"},
         priority=2,
     )
     assert server.info_requests == [pb.GetModelInfoRequest(model="m", version="1.0.0")]
     assert [metadata["authorization"] for metadata in server.metadata] == ["key", "key"]
+
+
+@pytest.mark.parametrize(
+    ("said", "route", "fallback", "reason"),
+    [
+        ({}, "", False, ""),
+        ({"route": pb.ROUTE_PINNED}, "pinned", False, ""),
+        ({"route": pb.ROUTE_RULE}, "rule", False, ""),
+        ({"route": pb.ROUTE_WEIGHT}, "weight", False, ""),
+        ({"route": 99}, "", False, ""),
+        *(
+            ({"fallback": True, "fallback_reason": number}, "", True, word)
+            for word, number in {
+                "error": pb.FALLBACK_REASON_ERROR,
+                "timeout": pb.FALLBACK_REASON_TIMEOUT,
+                "overload": pb.FALLBACK_REASON_OVERLOAD,
+                "invalid": pb.FALLBACK_REASON_INVALID,
+                "breaker": pb.FALLBACK_REASON_BREAKER,
+                "": 99,
+            }.items()
+        ),
+    ],
+)
+async def test_a_prediction_says_why_a_version_answered(server, said, route, fallback, reason):
+    """Words that a newer server may have are left out."""
+
+    async def answer(request):
+        answered = await echo(request)
+        answered.MergeFrom(pb.PredictResponse(**said))
+        return answered
+
+    server.answer = answer
+    async with AsyncClient(server.target) as client:
+        prediction = await client.call("m", {"x": X})
+    assert (prediction.route, prediction.fallback, prediction.fallback_reason) == (route, fallback, reason)
 
 
 @WAYS
