@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from rich.text import Text
+
 from serinus.cli.output import cell, console, print_json
 from serinus.cli.rollout.documents import rollout_document
 from serinus.cli.rollout.flags import id_to_change
@@ -30,7 +32,7 @@ def change(server: Server, which: str, tell: Callable[[Client, str], pb.Rollout]
         return
     named = cell(f"{rollout.model} {rollout.baseline} → {candidate_text(rollout)} ", "bold")
     out = console()
-    out.print(named + cell(status_name(rollout.status).replace("_", " "), status_style(rollout.status)))
+    out.print(Text.assemble(named, cell(status_name(rollout.status).replace("_", " "), status_style(rollout.status))))
     if rollout.reason:
         out.print(cell(rollout.reason))
     out.print(cell(f"rollout {rollout.id} is at revision {rollout.revision}", "dim"))

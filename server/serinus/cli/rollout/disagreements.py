@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from rich.text import Text
 
 from serinus.cli.models.documents import time_text
 from serinus.cli.output import CommandFailed, cell, console, plain_table, print_json
@@ -88,10 +89,8 @@ def _document(disagreement: pb.Disagreement, arrays: Mapping[str, Mapping[str, A
 
 def _print(number: int, disagreement: pb.Disagreement, arrays: Mapping[str, Mapping[str, Array]]) -> None:
     out = console()
-    out.print(
-        cell(f"{number}  {time_text(disagreement.at)}  {disagreement.request_id}  ", "dim")
-        + cell(disagreement.sentence, "yellow")
-    )
+    named = cell(f"{number}  {time_text(disagreement.at)}  {disagreement.request_id}  ", "dim")
+    out.print(Text.assemble(named, cell(disagreement.sentence, "yellow")))
     table = plain_table("", "NAME", "SHAPE", "VALUES")
     for side in _SIDES:
         for name, array in arrays[side].items():

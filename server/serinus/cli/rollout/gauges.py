@@ -15,7 +15,7 @@ _SHADES: Sequence[tuple[str, str]] = (("█", "blue"), ("▓", "magenta"), ("▒
 def gauge(share: float, width: int, style: str = "") -> Text:
     """`share` of a track of `width` characters, at most all of it; NaN is none."""
     filled = bar(round(min(1.0, share) * _FINE), _FINE, width) if share > 0 else ""
-    return Text(filled, style=style) + Text(_TRACK * (width - len(filled)), style="dim")
+    return Text.assemble((filled, style), (_TRACK * (width - len(filled)), "dim"))
 
 
 def evidence_share(e_value: float, limit: float) -> float:

@@ -33,29 +33,30 @@ class Lines:
         news = None if rollout is None else (rollout.status, rollout.stage, rollout.reason, rollout.verdict.outcome)
         if rollout is None:
             if self._news != ():
-                yield _at(now) + cell(f"{self._address} does not answer; still trying", "red")
+                yield _line(now, cell(f"{self._address} does not answer; still trying", "red"))
             self._news = ()
             return
         if news != self._news:
             self._news = news
-            yield _at(now) + _where(rollout)
+            yield _line(now, *_where(rollout))
         if now - self._counted_at >= _COUNTS_EVERY_S and rollout.arms:
             self._counted_at = now
-            yield _at(now) + cell("  " + "; ".join(_counts(arm) for arm in rollout.arms), "dim")
+            yield _line(now, cell("  " + "; ".join(_counts(arm) for arm in rollout.arms), "dim"))
 
 
-def _at(now: float) -> Text:
-    return cell(dt.datetime.fromtimestamp(int(now), dt.UTC).isoformat().replace("+00:00", "Z") + "  ", "dim")
+def _line(now: float, *parts: Text) -> Text:
+    at = dt.datetime.fromtimestamp(int(now), dt.UTC).isoformat().replace("+00:00", "Z")
+    return Text.assemble(cell(f"{at}  ", "dim"), *parts)
 
 
-def _where(rollout: pb.Rollout) -> Text:
+def _where(rollout: pb.Rollout) -> tuple[Text, Text]:
     status = cell(status_name(rollout.status), status_style(rollout.status))
     stage = f", {rollout.stages[rollout.stage]}" if rollout.stage < len(rollout.stages) else ""
     judged = ""
     if rollout.HasField("verdict"):
         judged = f"; {outcome_name(rollout.verdict.outcome)}: {rollout.verdict.reason}"
     reason = f": {rollout.reason}" if rollout.reason else ""
-    return status + cell(f"{stage}{reason}{judged}")
+    return status, cell(f"{stage}{reason}{judged}")
 
 
 def _counts(arm: pb.ArmStatus) -> str:

@@ -57,19 +57,17 @@ def heading(rollout: pb.Rollout, now: float) -> Text:
     ended_at = rollout.ended_at.ToNanoseconds() / 1e9 if rollout.HasField("ended_at") else now
     lasted_s = ended_at - rollout.started_at.ToNanoseconds() / 1e9
     word = status_name(rollout.status).upper().replace("_", " ")
-    return (
-        cell(f"{rollout.model} {rollout.baseline} → {candidate_text(rollout)}", "bold")
-        + "  "
-        + cell(word, f"bold {status_style(rollout.status)}")
-        + cell(
-            f"  {'after' if rollout.status in ENDS else 'for'} {units.period(lasted_s)}  rollout {rollout.id}", "dim"
-        )
+    lasted = f"{'after' if rollout.status in ENDS else 'for'} {units.period(lasted_s)}"
+    return Text.assemble(
+        cell(f"{rollout.model} {rollout.baseline} → {candidate_text(rollout)}  ", "bold"),
+        cell(word, f"bold {status_style(rollout.status)}"),
+        cell(f"  {lasted}  rollout {rollout.id}", "dim"),
     )
 
 
 def plan_line(rollout: pb.Rollout) -> Text:
     """The stages, with the one that it is in marked."""
-    return Text(" → ", style="dim").join(_stage(rollout, place, text) for place, text in enumerate(rollout.stages))
+    return Text(" → ").join(_stage(rollout, place, text) for place, text in enumerate(rollout.stages))
 
 
 def _stage(rollout: pb.Rollout, place: int, text: str) -> Text:

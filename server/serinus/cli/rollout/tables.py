@@ -68,7 +68,7 @@ def verdict_line(verdict: pb.RolloutVerdict) -> Text:
     """The verdict in a sentence."""
     word = cell(outcome_name(verdict.outcome).upper(), f"bold {outcome_style(verdict.outcome)}")
     winner = f" {verdict.winner} is better than all others." if verdict.winner else ""
-    return word + cell(f"  {verdict.reason}{winner}")
+    return Text.assemble(word, cell(f"  {verdict.reason}{winner}"))
 
 
 def pairs_line(pairs: pb.PairStatus) -> Text:

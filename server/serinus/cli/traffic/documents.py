@@ -80,9 +80,8 @@ def _print(traffic: pb.ModelTraffic, out: Console) -> None:
     if traffic.fallback.targets:
         out.print(cell(_fallback(traffic.fallback)))
     for breaker in traffic.breakers:
-        out.print(
-            cell(f"breaker of {breaker.version}: ") + cell(_breaker(breaker), _BREAKER_STYLES.get(breaker.state, ""))
-        )
+        state = cell(_breaker(breaker), _BREAKER_STYLES.get(breaker.state, ""))
+        out.print(cell(f"breaker of {breaker.version}: ") + state)
 
 
 def _arms(traffic: pb.ModelTraffic) -> RenderableType:
