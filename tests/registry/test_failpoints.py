@@ -2,10 +2,7 @@
 
 import asyncio
 import dataclasses
-import json
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,7 +11,7 @@ import pytest
 from serinus.registry.failpoints import Failpoint
 from serinus.registry.files.artifacts import Collected
 from tests.support.disks import sha256
-from tests.support.killed_writes import ADDED, ADDED_HEADER, do, prepare
+from tests.support.killed_writes import ADDED, ADDED_HEADER, do, ends_of, prepare
 from tests.support.registrations import FOLDER, Workplace, sent, workplace
 
 WRITES_FILES = (Failpoint.BLOB_SYNCED, Failpoint.BLOB_RENAMED, Failpoint.FOLDER_SYNCED)
@@ -67,16 +64,7 @@ def ends(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]
                 "occurrence": case.occurrence,
             }
         )
-    ran = subprocess.run(
-        [sys.executable, "-m", "tests.support.killed_writes", json.dumps(order)],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    return root, dict(zip((case.name for case in CASES), ran.stdout.split(), strict=True))
+    return root, dict(zip((case.name for case in CASES), ends_of(order), strict=True))
 
 
 def contents_of(*folders: dict[str, bytes]) -> set[bytes]:

@@ -18,6 +18,7 @@ from serinus.registry.files.staging import StagingArea
 from serinus.registry.records import Examination
 from serinus.registry.registration import RegistrationLimits, Registrations
 from serinus.registry.registry import Registry
+from serinus.registry.rollouts import RolloutStore
 from serinus.registry.sql.database import open_database
 from tests.support.disks import files_below, sha256
 from tests.support.records import NOON, PAIR
@@ -86,6 +87,7 @@ class Workplace:
 
     folder: Path
     registry: Registry
+    rollouts: RolloutStore
     blobs: LocalBlobs
     artifacts: ArtifactStore
     examiner: FakeExaminer
@@ -130,7 +132,8 @@ async def workplace(
             limits=limits or RegistrationLimits(),
             reach=reach,
         )
-        yield Workplace(folder, registry, blobs, artifacts, examiner, registrations)
+        rollouts = RolloutStore(database, now=_noon, reach=reach)
+        yield Workplace(folder, registry, rollouts, blobs, artifacts, examiner, registrations)
 
 
 def _noon() -> dt.datetime:
