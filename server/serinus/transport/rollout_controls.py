@@ -9,6 +9,7 @@ from serinus.config.rollout_spec import dump_rollout_spec
 from serinus.core.errors import Overloaded
 from serinus.core.version import check_model_name
 from serinus.rollout.ports import Stored
+from serinus.rollout.view import RolloutView
 from serinus.transport.callers import actor_of
 from serinus.transport.calls import Calls
 from serinus.transport.guard import AnswersMethod, Context, UnaryMethod
@@ -21,7 +22,7 @@ from serinus.transport.rollout_messages import (
     simulated_message,
     view_message,
 )
-from serinus.transport.rollout_ports import Rollouts, RolloutView
+from serinus.transport.rollout_ports import Rollouts
 from serinus.transport.rollout_requests import (
     id_or_model,
     reason_of,

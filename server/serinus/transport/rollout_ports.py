@@ -11,102 +11,13 @@ from typing import Protocol
 from serinus.config.rollout_spec import RolloutSpec
 from serinus.core.traffic import FallbackPolicy
 from serinus.core.version import ModelVersion
-from serinus.core.windows import MetricWindow, PairWindow
 from serinus.registry.records import ModelRecord, Page
 from serinus.registry.rollout_records import JournalEntry
 from serinus.rollout.ports import Stored
-from serinus.rollout.rollout import Verdict
+from serinus.rollout.view import RolloutView
 from serinus.serving.disagreements import Disagreement
 from serinus.serving.guards import BreakerView
 from serinus.transport.rollout_values import MetricReport, SimulationOrder, SplitOrder, Worker
-
-
-class ArmView(Protocol):
-    """What became of the calls that a version got by weight; `rollout.watching` makes them."""
-
-    @property
-    def version(self) -> ModelVersion:
-        """Which."""
-        ...
-
-    @property
-    def weight(self) -> int:
-        """Now, of `core.traffic.WHOLE`."""
-        ...
-
-    @property
-    def exposures(self) -> int:
-        """Calls of this stage."""
-        ...
-
-    @property
-    def errors(self) -> int:
-        """Of them those that it failed."""
-        ...
-
-    @property
-    def slow(self) -> int:
-        """Those that took longer than the limit."""
-        ...
-
-    @property
-    def invalid(self) -> int:
-        """Those answered with what cannot be meant."""
-        ...
-
-    @property
-    def total_exposures(self) -> int:
-        """Calls of the whole rollout."""
-        ...
-
-    @property
-    def rate(self) -> float:
-        """Calls a second, over the last seconds."""
-        ...
-
-    @property
-    def p50_s(self) -> float:
-        """Median latency in seconds."""
-        ...
-
-    @property
-    def p99_s(self) -> float:
-        """The latency that one call in a hundred exceeds, in seconds."""
-        ...
-
-    @property
-    def metrics(self) -> Mapping[str, MetricWindow]:
-        """What was reported, by name of the metric."""
-        ...
-
-
-class RolloutView(Protocol):
-    """A rollout with the numbers behind it; `rollout.watching` makes them."""
-
-    @property
-    def stored(self) -> Stored:
-        """Where it stands."""
-        ...
-
-    @property
-    def arms(self) -> Sequence[ArmView]:
-        """Stable first."""
-        ...
-
-    @property
-    def verdict(self) -> Verdict | None:
-        """The last one; None before the first."""
-        ...
-
-    @property
-    def pairs(self) -> PairWindow:
-        """Of mirrored calls."""
-        ...
-
-    @property
-    def waits_for(self) -> Sequence[str]:
-        """What keeps the stage from passing, sentences."""
-        ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from serinus.transport.rollout_requests import id_or_model
 from serinus_api.v1 import admin_pb2 as pb
 
 MOST_WATCHERS: Final = 256
-"""Of one server; each is a reading of the database every second."""
+"""Of one server; each is sent the whole rollout every second, a millisecond of the event loop for ten of them."""
 
 _BUSY_S = 5.0  # people come and go
 
