@@ -1,7 +1,7 @@
 """Everything that this server may serve, from wherever it comes, and the jobs that keep it in step."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from serinus.app.following import Following
@@ -9,8 +9,10 @@ from serinus.app.front import Front
 from serinus.app.placing import Placing
 from serinus.app.quantizing import Quantizing
 from serinus.app.registry_store import RegistryStore, tidy
+from serinus.app.rollouts import RolloutParts
 from serinus.app.sources import ModelSources
 from serinus.app.stack import ServedVersion
+from serinus.app.traffic_control import TrafficControl
 from serinus.config.settings import Settings
 from serinus.core.errors import ServerError
 from serinus.core.predictor import Tensors
@@ -19,7 +21,10 @@ from serinus.lifecycle.models import Models
 from serinus.registry.wanted import FollowMode
 from serinus.runtime.quantization.quantizer import QuantizationLimits, Quantizer
 from serinus.telemetry.logs import get_logger
+from serinus.telemetry.metrics import Metrics
 from serinus.transport.registry_ports import RegistryParts
+from serinus.transport.rollout_ports import RolloutPorts
+from serinus.transport.rollout_values import Worker
 
 log = get_logger("serinus.catalog")
 
@@ -37,10 +42,18 @@ class Catalog:
         front: What calls reach before them.
         placing: Loads and unloads on somebody's word.
         following: Keeps both in step with the registry.
+        rollouts: Move versions in and out.
     """
 
     def __init__(
-        self, settings: Settings, *, models: Models, front: Front, store: RegistryStore, taken: set[str]
+        self,
+        settings: Settings,
+        *,
+        models: Models,
+        front: Front,
+        store: RegistryStore,
+        metrics: Metrics,
+        taken: set[str],
     ) -> None:
         mode = FollowMode(settings.registry.mode)
         self._settings = settings
@@ -60,6 +73,10 @@ class Catalog:
             models=models, sources=self._sources, registry=store.registry, following=self.following, mode=mode
         )
 
+        self.rollouts = RolloutParts(
+            settings, store=store, models=models, front=front, following=self.following, metrics=metrics
+        )
+
     async def load(self) -> None:
         """Load what the operator named, which must work, and what the model repository holds, as far as it works.
 
@@ -73,7 +90,12 @@ class Catalog:
     def jobs(self) -> Sequence[Job]:
         """What is to run for as long as the server does; none of it ends by itself."""
         orphan_age_s = self._settings.registry.orphan_age_s
-        return (self._store.follower.run(), self._follow(), tidy(self._store, orphan_age_s=orphan_age_s))
+        return (
+            self._store.follower.run(),
+            self._follow(),
+            tidy(self._store, orphan_age_s=orphan_age_s),
+            *self.rollouts.jobs(),
+        )
 
     async def follow(self) -> None:
         """Load what the registry wants, as it is now or was when it was last seen; `jobs` run already."""
@@ -94,6 +116,7 @@ class Catalog:
         async for snapshot in self._store.follower.changes():
             try:
                 self.following.apply(snapshot)
+                self.rollouts.webhooks.wake()
             except Exception:
                 log.exception("registry not followed: a bug")  # the task's outermost frame
 
@@ -123,6 +146,32 @@ class Catalog:
             changes=store.follower,
             placements=self.placing,
             quantizations=quantizing,
+        )
+
+    def rollout_ports(
+        self, *, started_unix_s: float, is_ready: Callable[[], bool], leave: Callable[[], None]
+    ) -> RolloutPorts:
+        """What the RPCs about rollouts and splits are made from.
+
+        Args:
+            started_unix_s: When the server started.
+            is_ready: Whether calls should be sent to it.
+            leave: Lets it go away.
+        """
+
+        def worker() -> Worker:
+            revision, controls = self._store.follower.snapshot.revision, self.rollouts.controller.is_controlling
+            return Worker(self.rollouts.server, started_unix_s, is_ready(), revision, controls)
+
+        def drain(actor: str) -> None:
+            log.info("told to leave", actor=actor)
+            leave()
+
+        return RolloutPorts(
+            rollouts=self.rollouts.operated,
+            traffic=TrafficControl(self._store.registry, self.following, breakers=self.front.routes.breakers),
+            drain=drain,
+            workers=lambda: (worker(),),
         )
 
     async def _collect(self, version: ModelVersion, rows: int, timeout_s: float) -> Tensors:

@@ -1,6 +1,6 @@
 """Keeps what this server serves in step with what is registered."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from serinus.app.plans import plan_of
@@ -45,6 +45,10 @@ class Following:
 
     def __contains__(self, model: str) -> bool:
         return model in self._applied
+
+    def records(self) -> Collection[ModelRecord]:
+        """All that this server acts by."""
+        return self._applied.values()
 
     def record(self, model: str) -> ModelRecord | None:
         """What this server acts by; None for a model that the registry does not have, as far as it knows."""

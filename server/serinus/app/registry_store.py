@@ -19,6 +19,7 @@ from serinus.registry.files.staging import StagingArea
 from serinus.registry.following import NOTHING_KNOWN, Follower
 from serinus.registry.registration import RegistrationLimits, Registrations
 from serinus.registry.registry import Registry
+from serinus.registry.rollouts import RolloutStore
 from serinus.registry.saved_snapshot import SavedSnapshot
 from serinus.registry.sql.database import open_database
 from serinus.runtime.intake import Intake
@@ -35,6 +36,7 @@ class RegistryStore:
 
     Attributes:
         registry: What is registered.
+        rollouts: Rollouts, and what servers say of them.
         artifacts: Its files.
         registrations: How more comes in.
         follower: What this server has heard of it.
@@ -43,6 +45,7 @@ class RegistryStore:
     """
 
     registry: Registry
+    rollouts: RolloutStore
     artifacts: ArtifactStore
     registrations: Registrations
     follower: Follower
@@ -71,7 +74,8 @@ async def open_registry(settings: Settings, *, is_reserved: Callable[[str], bool
         StagingArea(settings.state / "staging", at_once=said.max_uploads) as area,
     ):
         intake = Intake(intake_limits(settings.intake), providers=settings.compute.providers)
-        registry = Registry(database, now=lambda: dt.datetime.now(dt.UTC))
+        registry = Registry(database, now=_now)
+        rollouts = RolloutStore(database, now=_now)
         registrations = Registrations(
             registry,
             artifacts,
@@ -81,7 +85,11 @@ async def open_registry(settings: Settings, *, is_reserved: Callable[[str], bool
             limits=_limits(said),
         )
         follower = Follower(registry, database, known=known or NOTHING_KNOWN, saved=saved)
-        yield RegistryStore(registry, artifacts, registrations, follower, intake, area)
+        yield RegistryStore(registry, rollouts, artifacts, registrations, follower, intake, area)
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
 
 
 def _limits(said: RegistrySettings) -> RegistrationLimits:

@@ -124,6 +124,7 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
                 _catalog(settings, metrics=metrics, pool=pool, tasks=tasks, rng=rng)
             )
         models = catalog.models
+        facts = ServerFacts(version=VERSION, started_unix_s=time.time(), compute_threads=threads)
         face = Face(
             FaceParts(
                 models=models,
@@ -133,8 +134,13 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
                 logs=logs,
                 drain=drain,
                 limits=settings.limits,
-                facts=ServerFacts(version=VERSION, started_unix_s=time.time(), compute_threads=threads),
+                facts=facts,
                 registry=catalog.parts(),
+                rollouts=catalog.rollout_ports(
+                    started_unix_s=facts.started_unix_s,
+                    is_ready=lambda: face.is_ready(),  # noqa: PLW0108 - there is none yet
+                    leave=told_to_leave.set,
+                ),
             )
         )
         http = _http(settings.http, registry=registry, face=face, catalog=catalog)
@@ -197,7 +203,7 @@ async def _catalog(
             ) as models,
             open_front(models, settings.rollouts, slots=slots, metrics=metrics, rng=rng) as front,
         ):
-            yield Catalog(settings, models=models, front=front, store=store, taken=taken)
+            yield Catalog(settings, models=models, front=front, store=store, metrics=metrics, taken=taken)
 
 
 def _http(settings: HttpSettings, *, registry: CollectorRegistry, face: Face, catalog: Catalog) -> HttpServer:

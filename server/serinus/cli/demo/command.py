@@ -1,10 +1,14 @@
 """`serinus demo`: everything on a real model and real files of this machine, offline."""
 
+import contextlib
 import sys
+import time
+from collections.abc import Iterator
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from serinus.cli.demo import report
@@ -12,8 +16,13 @@ from serinus.cli.demo.features import read_features
 from serinus.cli.demo.files import choose, usual_roots, walk
 from serinus.cli.demo.package import find_model
 from serinus.cli.output import CommandFailed, cell, console, print_json
+from serinus.cli.rollout.watch import Picture
 from serinus.cli.target import JsonOption
 
+if TYPE_CHECKING:
+    from serinus.cli.demo.rollouts import Show
+
+_REDRAWS_PER_S = 4  # as in `serinus rollout watch`
 _MOST_ENTRIES = 300_000  # a second or two of looking
 _MOST_PER_SUFFIX = 8  # so that many kinds come together
 
@@ -29,9 +38,14 @@ def demo(
             "--recipes", metavar="A,B", help="Recipes of quantization to try, or 'all' (default: three quick)."
         ),
     ] = "",
+    rollouts: Annotated[
+        bool, typer.Option("--rollouts/--no-rollouts", help="Roll a quantized and a sabotaged version out as well.")
+    ] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Register a real model, try to quantize it, and let it tell the kinds of real files of this machine.
+
+    Then its quantized version earns its calls in a rollout, and a sabotaged one is taken out by itself.
 
     The model is the one inside the installed magika package; nothing leaves this machine, and nothing stays running.
     """
@@ -64,7 +78,8 @@ def demo(
             progress.update(quantizing, completed=done, total=total or None, description=f"Quantizing: {stage}")
 
         chosen = () if recipes == "all" else tuple(filter(None, recipes.split(","))) or RECIPES
-        outcome = run_demo(model, samples, Watching(say, partial(progress.advance, asking)), chosen)
+        watching = Watching(say, partial(progress.advance, asking), partial(_live, progress))
+        outcome = run_demo(model, samples, watching, chosen, rollouts=rollouts)
     if as_json:
         print_json(report.document(outcome))
         return
@@ -76,3 +91,20 @@ def demo(
     report.show_registered(outcome, out)
     out.print()
     report.show(outcome, dict(model.descriptions), out)
+    for story in outcome.stories:
+        out.print()
+        report.show_story(story, out)
+
+
+@contextlib.contextmanager
+def _live(progress: Progress, title: str) -> Iterator["Show"]:
+    """A live view of a rollout, in the place of the progress; nothing where nobody watches."""
+    progress.stop()
+    picture = Picture("the server", clock=time.time)
+    if progress.disable:
+        yield picture.show
+        return
+    progress.console.print()
+    progress.console.rule(cell(title, "bold"))
+    with Live(get_renderable=picture.render, console=progress.console, refresh_per_second=_REDRAWS_PER_S):
+        yield picture.show

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +15,12 @@ from serinus.cli.demo.bars import bar, latency_bars
 from serinus.cli.models import quantize_report
 from serinus.cli.models.documents import version_document
 from serinus.cli.output import cell, plain_table
+from serinus.cli.rollout.documents import event_document, rollout_document
+from serinus.cli.rollout.explain import explanation, exposed
 from serinus_api.v1 import admin_pb2 as pb
 
 if TYPE_CHECKING:
+    from serinus.cli.demo.rollouts import Story
     from serinus.cli.demo.run import Classified, Outcome
 
 _MOST_KINDS_SHOWN = 30
@@ -82,6 +86,7 @@ def document(outcome: "Outcome") -> dict[str, object]:
         "latency_s": {"p50": latency.p50_s, "p90": latency.p90_s, "p99": latency.p99_s},
         "latency_bounds_s": list(latency.bucket_bounds_s),
         "latency_counts": list(latency.bucket_counts),
+        "rollouts": [_story_document(story) for story in outcome.stories],
         "kinds": [dataclasses.asdict(kind) | {"example": str(kind.example)} for kind in kinds(outcome.answers)],
     }
 
@@ -111,6 +116,35 @@ def show(outcome: "Outcome", descriptions: dict[str, str], out: Console) -> None
     out.print(_batches_table(outcome))
     out.print()
     out.print(cell(_summary(outcome, len(found)), "bold"), soft_wrap=True)
+
+
+def show_story(story: "Story", out: Console) -> None:
+    """Print how a rollout went, with the evidence, and what callers noticed of it."""
+    out.rule(cell(story.title, "bold"))
+    for part in explanation(story.rollout, story.events, time.time()):
+        out.print(part)
+    out.print(cell(_noticed(story), "bold"), soft_wrap=True)
+
+
+def _noticed(story: "Story") -> str:
+    tally = story.tally
+    by_version = ", ".join(f"{count} by {version}" for version, count in sorted(tally.answered.items()))
+    return (
+        f"callers got {sum(tally.answered.values())} answers ({by_version}) and {tally.failed} errors; "
+        f"{tally.rescued} calls that a version could not answer were answered by another one"
+    )
+
+
+def _story_document(story: "Story") -> dict[str, object]:
+    return {
+        "title": story.title,
+        "rollout": rollout_document(story.rollout),
+        "exposed": exposed(story.rollout),
+        "journal": [event_document(event) for event in story.events],
+        "answered": dict(story.tally.answered),
+        "rescued": story.tally.rescued,
+        "failed": story.tally.failed,
+    }
 
 
 def shortened(file: Path, longest: int) -> str:

@@ -1,9 +1,10 @@
-"""Starts a server on free ports, registers and quantizes a model, sends it every file, and stops it.
+"""Starts a server on free ports, registers a model, sends it every file, rolls other versions out, and stops it.
 
 Imports the whole server.
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import random
 import sys
@@ -17,6 +18,7 @@ import numpy as np
 from serinus.app.server import running_server
 from serinus.cli.demo.features import Features
 from serinus.cli.demo.package import FileTypeModel
+from serinus.cli.demo.rollouts import HASTY_PLAN, PLAN, Show, Story, register_sabotaged, roll_out
 from serinus.cli.output import CommandFailed
 from serinus.cli.serving import loop_factory, refusals
 from serinus.config.settings import Settings, load_settings
@@ -28,7 +30,9 @@ MODEL = "magika"
 VERSION = "1.0.0"
 RECIPES = ("dynamic-matmul", "dynamic-all", "fp16")
 """What is tried unless more is asked for: half a minute; the recipes that need no calibration."""
+SABOTAGED = "1.1.0"
 _ACTOR = "serinus demo"
+_SMALLER = 0.95  # of the float model's size; a form that is no faster is worth having if it is that much smaller
 _COMPARED = 64  # files; one that is told otherwise in a hundred shows, most of the time
 _CALLERS = 8  # enough to keep two cores busy; each more would only wait longer
 _ANY_PORT = "127.0.0.1:0"
@@ -64,6 +68,7 @@ class Outcome:
         grpc_port: Where it answered.
         registered: The version that came from the package.
         report: What quantizing it has shown.
+        stories: Rollouts, in the order in which they went.
     """
 
     answers: Sequence[Classified]
@@ -72,6 +77,7 @@ class Outcome:
     grpc_port: int
     registered: registry_pb2.ModelVersion
     report: registry_pb2.QuantizationReport
+    stories: Sequence[Story]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,22 +87,30 @@ class Watching:
     Attributes:
         quantizing: Called with what is being done, and how many recipes of how many are tried.
         answered: Called after each answer.
+        rollout: Called with the title of each rollout, gives what is told whenever it has moved; in the block.
     """
 
     quantizing: Callable[[str, int, int], None]
     answered: Callable[[], None]
+    rollout: Callable[[str], contextlib.AbstractContextManager[Show]]
 
 
 def run_demo(
-    model: FileTypeModel, samples: Sequence[Sample], watching: Watching, recipes: Sequence[str] = RECIPES
+    model: FileTypeModel,
+    samples: Sequence[Sample],
+    watching: Watching,
+    recipes: Sequence[str] = RECIPES,
+    *,
+    rollouts: bool = True,
 ) -> Outcome:
-    """Register `model`, quantize it, ask the better of the two about every sample over gRPC, and stop the server.
+    """Register `model`, quantize it, ask it about every sample over gRPC, roll versions out, and stop the server.
 
     Args:
         model: What to register.
         samples: What to ask about; at least one.
         watching: Who is told how far it is.
         recipes: Of quantization, to try.
+        rollouts: Whether versions are rolled out, which takes about a minute.
 
     Raises:
         CommandFailed: the server does not start, or a call fails.
@@ -114,7 +128,7 @@ def run_demo(
         logs = configure_logs(sys.stderr, "error", json=False)
         try:
             with asyncio.Runner(loop_factory=loop_factory()) as runner, refusals():
-                return runner.run(_serve_and_ask(settings, logs, _Demo(model, samples, watching, recipes)))
+                return runner.run(_serve_and_ask(settings, logs, _Demo(model, samples, watching, recipes, rollouts)))
         finally:
             logs.close()
 
@@ -127,6 +141,7 @@ class _Demo:
     samples: Sequence[Sample]
     watching: Watching
     recipes: Sequence[str]
+    rollouts: bool
 
 
 async def _serve_and_ask(settings: Settings, logs: Logs, demo: _Demo) -> Outcome:
@@ -138,12 +153,13 @@ async def _serve_and_ask(settings: Settings, logs: Logs, demo: _Demo) -> Outcome
                 report = await _quantize(client, demo, input_name)
                 answers, elapsed_s = await _ask_all(client, demo, input_name)
                 status = await client.admin.server_status()
+                stories = await _roll_out(client, demo, report, input_name) if demo.rollouts else ()
         except* SerinusError as group:
             raise CommandFailed(f"the demo's own server failed: {group.exceptions[0]}") from group
         finally:
             await server.drain()
     answered_by = next(each for each in status.models if each.answered)
-    return Outcome(answers, elapsed_s, answered_by, server.grpc_port, registered, report)
+    return Outcome(answers, elapsed_s, answered_by, server.grpc_port, registered, report, stories)
 
 
 async def _register(client: AsyncClient, model: FileTypeModel) -> registry_pb2.ModelVersion:
@@ -162,19 +178,41 @@ async def _register(client: AsyncClient, model: FileTypeModel) -> registry_pb2.M
 
 
 async def _quantize(client: AsyncClient, demo: _Demo, input_name: str) -> registry_pb2.QuantizationReport:
-    """Quantize it by the files at hand; where a form is better, let that one answer from now on."""
+    """Quantize it by the files at hand; a form that is faster, or smaller and no slower than usual, is registered."""
     rows = np.concatenate([features for _, features in demo.samples[:_COMPARED]])
     report = registry_pb2.QuantizationReport()
     async for step in client.registry.quantize(
-        MODEL, VERSION, calibration={input_name: rows}, recipes=demo.recipes, actor=_ACTOR
+        MODEL,
+        VERSION,
+        calibration={input_name: rows},
+        recipes=demo.recipes,
+        bounds=registry_pb2.QuantizationBounds(max_size_ratio=_SMALLER),
+        actor=_ACTOR,
     ):
         demo.watching.quantizing(step.stage, step.done, step.total)
         if step.HasField("report"):
             report = step.report
-    if report.HasField("version"):
-        await client.registry.set_alias(MODEL, "stable", report.version.version, actor=_ACTOR)
-        await client.admin.load_model(MODEL, actor=_ACTOR)
     return report
+
+
+async def _roll_out(
+    client: AsyncClient, demo: _Demo, report: registry_pb2.QuantizationReport, input_name: str
+) -> Sequence[Story]:
+    """Let the quantized version earn its calls, then a sabotaged one lose them."""
+    inputs = [{input_name: features} for _, features in demo.samples]
+    stories: list[Story] = []
+
+    async def story(title: str, candidate: str, plan: Mapping[str, object]) -> None:
+        with demo.watching.rollout(title) as show:
+            spec = {"model": MODEL, "candidate": candidate, **plan}
+            stories.append(await roll_out(client, title, spec, inputs, show))
+
+    if report.HasField("version"):
+        version = report.version.version
+        await story(f"{MODEL}@{version}, quantized ({report.winner}), earns its calls", version, PLAN)
+    await register_sabotaged(client, MODEL, SABOTAGED, demo.model.onnx)
+    await story(f"{MODEL}@{SABOTAGED}, sabotaged, loses them", SABOTAGED, HASTY_PLAN)
+    return stories
 
 
 async def _ask_all(client: AsyncClient, demo: _Demo, input_name: str) -> tuple[list[Classified], float]:

@@ -1,0 +1,169 @@
+"""Rollouts on this server: what it counts and publishes, the controller that moves them, and what operators may do."""
+
+import secrets
+import time
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from serinus.app.following import Following
+from serinus.app.front import Front
+from serinus.app.registry_store import RegistryStore
+from serinus.app.rollout_journal import RegistryJournal
+from serinus.app.rollout_versions import RolloutVersions
+from serinus.config.errors import ConfigError
+from serinus.config.sections import WebhookSettings
+from serinus.config.settings import Settings
+from serinus.lifecycle.models import Models
+from serinus.registry.rollouts import RolloutStore
+from serinus.rollout.commands import Rollouts
+from serinus.rollout.controller import Controller
+from serinus.rollout.metric_reports import MetricReports
+from serinus.rollout.reporting import Reporting
+from serinus.rollout.servers import Reports
+from serinus.rollout.watching import Watching
+from serinus.serving.disagreements import Disagreement
+from serinus.serving.mirror import Mirrors
+from serinus.telemetry.metrics import Metrics
+from serinus.transport.rollout_ports import Simulated
+from serinus.transport.rollout_values import MetricReport, SimulationOrder
+from serinus.transport.webhook_post import Post
+from serinus.transport.webhooks import Webhooks
+
+_ID_BYTES = 6  # twelve characters, which a person can read out; nobody has so many rollouts that two share one
+_SALT_BYTES = 16  # no two splits share one by chance
+
+Job = Coroutine[Any, Any, None]
+
+
+class RolloutParts:
+    """Everything about rollouts that one server has; `jobs` must run for it.
+
+    Attributes:
+        server: Tells this server from others; another one after each start.
+        operated: What operators may do.
+        controller: Moves all rollouts, if this server has the lease.
+        webhooks: Tell others what happens to them.
+
+    Raises:
+        ConfigError: nothing may be sent to a URL of the settings, or the secret cannot be read.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        store: RegistryStore,
+        models: Models,
+        front: Front,
+        following: Following,
+        metrics: Metrics,
+    ) -> None:
+        self.server = secrets.token_hex(_ID_BYTES)
+        said = settings.rollouts
+        journal = RegistryJournal(store.rollouts)
+        reports = MetricReports(journal, store.rollouts)
+        self.controller = Controller(
+            journal,
+            front.routes,
+            server=self.server,
+            clock=time.time,
+            monotonic=time.monotonic,
+            metrics=metrics.rollouts,
+            interval_s=said.interval_s,
+            lost_after_s=said.lost_after_s,
+            # Whoever controls tells the webhooks, also how the last rollout has ended.
+            has_active=lambda: (
+                bool(settings.webhooks.urls)
+                or any(model.traffic.rollout for model in store.follower.snapshot.models.values())
+            ),
+        )
+        self.webhooks = Webhooks(
+            settings.webhooks,
+            entries=store.rollouts,
+            is_mine=lambda: self.controller.is_controlling,
+            sender=Post(secret=_secret(settings.webhooks), timeout_s=settings.webhooks.timeout_s, clock=time.time),
+            metrics=metrics.rollouts,
+        )
+        self._reporting = Reporting(
+            Reports(self.server, routes=front.routes, mirrors=front.mirrors, models=models, metrics=reports),
+            store.rollouts,
+            models=following.records,
+            interval_s=said.interval_s,
+        )
+        self.operated = OperatedRollouts(
+            Rollouts(
+                journal,
+                versions=RolloutVersions(store.registry),
+                metrics=metrics.rollouts,
+                clock=time.time,
+                new_id=lambda: secrets.token_hex(_ID_BYTES),
+                new_salt=lambda: secrets.token_hex(_SALT_BYTES),
+            ),
+            Watching(
+                journal,
+                clock=time.time,
+                monotonic=time.monotonic,
+                interval_s=said.interval_s,
+            ),
+            journal=journal,
+            store=store.rollouts,
+            reports=reports,
+            mirrors=front.mirrors,
+        )
+
+    def jobs(self) -> Sequence[Job]:
+        """What is to run for as long as the server does; none of it ends by itself."""
+        return (self._reporting.run(), self.controller.run(), self.webhooks.run())
+
+
+def _secret(settings: WebhookSettings) -> bytes:
+    if settings.secret_file is None:
+        return b""
+    try:
+        return settings.secret_file.read_bytes().strip()
+    except OSError as error:
+        raise ConfigError([f"webhooks.secret_file: expected a file that can be read: {error.strerror}"]) from error
+
+
+class OperatedRollouts:
+    """A `transport.rollout_ports.Rollouts`: what several parts of the server do for operators, in one place."""
+
+    def __init__(
+        self,
+        commands: Rollouts,
+        watching: Watching,
+        *,
+        journal: RegistryJournal,
+        store: RolloutStore,
+        reports: MetricReports,
+        mirrors: Mirrors,
+    ) -> None:
+        self._watching = watching
+        self._journal = journal
+        self._store = store
+        self._reports = reports
+        self._mirrors = mirrors
+        self.start = commands.start
+        self.pause = commands.pause
+        self.resume = commands.resume
+        self.promote = commands.promote
+        self.force_promote = commands.force_promote
+        self.abort = commands.abort
+        self.get = watching.get
+        self.newest = watching.newest
+        self.watch = watching.watch
+        self.page = journal.page
+        self.journal = store.journal
+
+    async def disagreements(self, rollout: str) -> Sequence[Disagreement]:
+        """Mirrored calls that the versions answered differently, as far as this server has kept them."""
+        await self._store.rollout(rollout)
+        return self._mirrors.disagreements(rollout)
+
+    async def report_metric(self, report: MetricReport) -> bool:
+        """Count what was measured outside; False for a report that was counted before."""
+        return await self._reports.report(report.model, report.version, report.metric, report.values, report.report_id)
+
+    async def simulate(self, order: SimulationOrder) -> Simulated:
+        """Play a plan; cancelling it ends the work soon."""
+        raise NotImplementedError(order)
