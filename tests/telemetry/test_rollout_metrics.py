@@ -9,10 +9,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from serinus.core.predictor import Route
 from serinus.core.traffic import Arm, Trigger
 from serinus.core.version import ModelVersion, Version
+from serinus.rollout.entries import Happening
 from serinus.rollout.rollout import Status
+from serinus.serving import breaker as serving
 from serinus.telemetry.exposition import exposition
 from serinus.telemetry.metrics import Metrics
-from serinus.telemetry.outcome import Delivery, PairEnd, RolloutEvent, RolloutState
+from serinus.telemetry.outcome import BreakerState, Delivery, PairEnd, RolloutEvent, RolloutState
 
 OLD = ModelVersion("magika", Version(1), 1)
 NEW = ModelVersion("magika", Version(2), 2)
@@ -94,11 +96,11 @@ def test_a_split_is_shown_as_it_is_now(registry: CollectorRegistry, metrics: Met
 
 def test_decisions_are_counted_and_the_last_status_is_shown(registry: CollectorRegistry, metrics: Metrics):
     """Words that nobody foresaw make no series of their own."""
-    for event, status in (("judged", "running"), ("judged", "running"), ("abracadabra", "paused"), ("x", "failing")):
+    for event, status in (("stage", "running"), ("stage", "running"), ("abracadabra", "paused"), ("x", "failing")):
         metrics.rollouts.decided("magika", event, status)
-    assert shown(registry, "serinus_rollout_decisions") == {("judged", "magika"): 2, ("other", "magika"): 2}
+    assert shown(registry, "serinus_rollout_decisions") == {("stage", "magika"): 2, ("other", "magika"): 2}
     assert shown(registry, "serinus_rollout_status") == {("magika", "failing"): 1}
-    metrics.rollouts.decided("magika", "judged", "no such status")
+    metrics.rollouts.decided("magika", "stage", "no such status")
     assert shown(registry, "serinus_rollout_status") == {}
 
 
@@ -149,4 +151,5 @@ def test_models_do_not_touch_each_other(registry: CollectorRegistry, metrics: Me
 def test_the_lists_are_those_of_rollouts():
     """The words are another package's, which cannot be imported from here."""
     assert [state.value for state in RolloutState] == [status.value for status in Status]
-    assert RolloutEvent.of("judged") is RolloutEvent.JUDGED
+    assert [event.value for event in RolloutEvent] == [*Happening, "other"]
+    assert [state.value for state in BreakerState] == [state.value for state in serving.BreakerState]

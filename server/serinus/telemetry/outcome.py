@@ -74,18 +74,19 @@ class RolloutState(enum.StrEnum):
 class RolloutEvent(enum.StrEnum):
     """What happens to a rollout, in the words of its journal; others count as OTHER."""
 
-    START = "start"
+    STARTED = "started"
     PREPARED = "prepared"
-    BROKEN = "broken"
     MEASURED = "measured"
-    JUDGED = "judged"
+    STAGE = "stage"
+    HELD = "held"
     SERVER_LOST = "server_lost"
-    FOLLOWED = "followed"
-    PAUSE = "pause"
-    RESUME = "resume"
-    PROMOTE = "promote"
-    FORCE_PROMOTE = "force_promote"
-    ABORT = "abort"
+    FAILING = "failing"
+    ROLLED_BACK = "rolled_back"
+    SUCCEEDED = "succeeded"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    PROMOTED = "promoted"
+    ABORTED = "aborted"
     OTHER = "other"
 
     @classmethod
