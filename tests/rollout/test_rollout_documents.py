@@ -8,7 +8,7 @@ from serinus.core.errors import DataLost, Refused
 from serinus.rollout.documents import rollout_document, rollout_of, verdict_document, verdict_of
 from serinus.rollout.machine import advance
 from serinus.rollout.rollout import Outcome, Rollout, Status, Verdict
-from tests.support.rollout_strategies import finite, happenings, lines, specs, verdicts
+from tests.support.rollout_strategies import HAPPENINGS, PROGRESS, finite, histories, lines, specs, verdicts
 from tests.support.rollouts import begun, begun_as, prepared_at
 
 
@@ -58,13 +58,14 @@ def test_a_verdict_comes_back_as_it_was(verdict):
     assert verdict_of(as_stored(verdict_document(verdict))) == verdict
 
 
-@settings(deadline=None)
-@given(specs(), st.data())
-def test_what_is_read_back_goes_on_as_if_it_had_never_been_written(spec, data):
+@settings(max_examples=50, deadline=None)
+@given(specs(), histories(6, *PROGRESS, *HAPPENINGS))
+def test_what_is_read_back_goes_on_as_if_it_had_never_been_written(spec, history):
     """A restart changes nothing."""
-    rollout = begun_as(spec)
-    for second in range(0, 60, 12):
-        event = data.draw(happenings(rollout, float(second)))
+    rollout, at = begun_as(spec), 1.0
+    for occurrence, pause_s, choice in history:
+        at += pause_s
+        event = occurrence(rollout, at, choice)
         read = rollout_of(as_stored(rollout_document(rollout)))
         rollout = advance(rollout, event)
         assert advance(read, event) == rollout

@@ -1,6 +1,7 @@
 """Everything that an operator can write about a rollout, and everything that can happen to one, as strategies."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hypothesis import strategies as st
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from serinus.config.rollout_spec import RolloutSpec
 from serinus.rollout import rollout as events
 from serinus.rollout.rollout import Check, Event, Outcome, Rollout, Verdict
+from tests.support.rollouts import FAIL, INCONCLUSIVE, PASS
 
 lines = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=20)
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -149,22 +151,55 @@ def verdicts(*winners: int) -> st.SearchStrategy[Verdict]:
     )
 
 
-def happenings(rollout: Rollout, at: float) -> st.SearchStrategy[Event]:
-    """What can happen to a rollout at a moment without anybody's doing."""
-    numbers = [version.number for version in (*rollout.candidates, rollout.baseline)]
-    return st.one_of(
-        st.just(events.Prepared(at)),
-        st.builds(events.Judged, st.just(at), verdicts(*numbers)),
-        st.builds(events.Measured, st.just(at), st.floats(0.001, 9)),
-        st.sampled_from([events.ServerLost(at), events.Followed(at), events.Broken(at, "it is gone")]),
-    )
+Occurrence = Callable[[Rollout, float, int], Event]
+"""What happens to a rollout at a moment; a number chooses among its versions, and none."""
 
 
-def commands(rollout: Rollout, at: float) -> st.SearchStrategy[Event]:
-    """What a person can ask for at a moment, sense or no sense."""
-    numbers = st.sampled_from([0, 99, *(version.number for version in rollout.candidates), rollout.baseline.number])
-    return st.one_of(
-        st.sampled_from([events.Pause(at, "bob"), events.Resume(at, "bob"), events.Abort(at, "bob", "a hunch")]),
-        st.builds(events.Promote, st.just(at), st.just("bob"), st.none() | verdicts(), numbers),
-        st.builds(events.ForcePromote, st.just(at), st.just("bob"), numbers),
-    )
+def _version(rollout: Rollout, choice: int) -> int:
+    numbers = [0, *(version.number for version in (*rollout.candidates, rollout.baseline)), 99]
+    return numbers[choice % len(numbers)]
+
+
+def _judged(verdict: Verdict) -> Occurrence:
+    def judged(rollout: Rollout, at: float, choice: int) -> Event:
+        winner = _version(rollout, choice)
+        return events.Judged(at, dataclasses.replace(verdict, winner=0 if winner == 99 else winner))
+
+    return judged
+
+
+def _promoted(verdict: Verdict | None) -> Occurrence:
+    return lambda rollout, at, choice: events.Promote(at, "bob", verdict, _version(rollout, choice))
+
+
+PROGRESS: tuple[Occurrence, ...] = (
+    lambda _rollout, at, _choice: events.Prepared(at),
+    _judged(PASS),
+    _judged(PASS),
+    _judged(INCONCLUSIVE),
+)
+"""What moves most rollouts on."""
+HAPPENINGS: tuple[Occurrence, ...] = (
+    *PROGRESS,
+    _judged(FAIL),
+    lambda _rollout, at, choice: events.Measured(at, 0.1 + choice),
+    lambda _rollout, at, _choice: events.ServerLost(at),
+    lambda _rollout, at, _choice: events.Followed(at),
+    lambda _rollout, at, _choice: events.Broken(at, "it is gone"),
+)
+"""What happens without anybody's doing."""
+COMMANDS: tuple[Occurrence, ...] = (
+    lambda _rollout, at, _choice: events.Pause(at, "bob"),
+    lambda _rollout, at, _choice: events.Resume(at, "bob"),
+    lambda _rollout, at, _choice: events.Abort(at, "bob", "a hunch"),
+    lambda rollout, at, choice: events.ForcePromote(at, "bob", _version(rollout, choice)),
+    *(_promoted(verdict) for verdict in (None, PASS, INCONCLUSIVE)),
+)
+"""What a person can ask for, sense or no sense."""
+
+
+def histories(longest: int, *occurrences: Occurrence) -> st.SearchStrategy[list[tuple[Occurrence, float, int]]]:
+    """What happens, after how many seconds each, and the number that chooses a version."""
+    pauses = st.sampled_from([0.0, 1.0, 15.0, 30.0, 70.0])
+    one = st.tuples(st.sampled_from(occurrences), pauses, st.integers(0, 4))
+    return st.lists(one, min_size=longest // 2, max_size=longest)
