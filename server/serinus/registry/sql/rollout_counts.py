@@ -1,6 +1,7 @@
 """Writes what servers say of a rollout while it is under way; nothing here is a change of the registry."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import Final
 
 import sqlalchemy as sa
@@ -16,6 +17,9 @@ from serinus.registry.sql.window_documents import window_document
 MOST_REPORTS: Final = 100_000
 """Reports of one rollout that are remembered: a sender that repeats itself does so within minutes."""
 
+MOST_WINDOWS: Final = 1000
+"""Servers of one rollout that are remembered, dead ones too: one that dies and starts again all day is many."""
+
 
 async def publish(connection: AsyncConnection, window: ServerWindow) -> None:
     """Replace what the server has published; nothing if the rollout has ended."""
@@ -23,8 +27,9 @@ async def publish(connection: AsyncConnection, window: ServerWindow) -> None:
     this = (table.c.rollout == window.rollout) & (table.c.server == window.server)
     replaced = await connection.execute(sa.update(table).where(this).values(document=document))
     if not replaced.rowcount and await _is_active(connection, window.rollout):
-        values = {"rollout": window.rollout, "server": window.server, "document": document}
-        await connection.execute(sa.insert(table).values(values))
+        # One that lives and is forgotten comes by here again.
+        values = {"server": window.server, "document": document}
+        await _insert_newest(connection, table, window.rollout, values, MOST_WINDOWS)
 
 
 async def save_evidence(connection: AsyncConnection, rollout: str, document: Document, lease: LeaseRecord) -> None:
@@ -45,9 +50,7 @@ async def count_report(connection: AsyncConnection, rollout: str, report_id: str
     ours = table.c.rollout == rollout
     if await connection.scalar(sa.select(table.c.number).where(ours, table.c.report == report)) is not None:
         return False
-    number = 1 + int(await connection.scalar(sa.select(sa.func.max(table.c.number)).where(ours)) or 0)
-    await connection.execute(sa.insert(table).values(rollout=rollout, report=report, number=number))
-    await connection.execute(sa.delete(table).where(ours, table.c.number <= number - MOST_REPORTS))
+    await _insert_newest(connection, table, rollout, {"report": report}, MOST_REPORTS)
     return True
 
 
@@ -72,6 +75,16 @@ async def mark_delivered(connection: AsyncConnection, hook: str, place: int) -> 
         await connection.execute(sa.insert(table).values(hook=this, place=place))
     elif told < place:
         await connection.execute(sa.update(table).where(table.c.hook == this).values(place=place))
+
+
+async def _insert_newest(
+    connection: AsyncConnection, table: sa.Table, rollout: str, values: Mapping[str, object], most: int
+) -> None:
+    """Insert a row of the rollout, and delete the oldest of those that are more than `most`."""
+    ours = table.c.rollout == rollout
+    number = 1 + int(await connection.scalar(sa.select(sa.func.max(table.c.number)).where(ours)) or 0)
+    await connection.execute(sa.insert(table).values(rollout=rollout, number=number, **values))
+    await connection.execute(sa.delete(table).where(ours, table.c.number <= number - most))
 
 
 async def _is_active(connection: AsyncConnection, rollout: str) -> bool:

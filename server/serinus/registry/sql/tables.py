@@ -163,7 +163,9 @@ rollout_windows: Final = sa.Table(
     metadata,
     _part_of_rollout(),
     sa.Column("server", sa.String(LONGEST_ID), primary_key=True),
+    _column("number", sa.BigInteger()),
     _column("document", sa.JSON()),
+    sa.UniqueConstraint("rollout", "number"),
 )
 
 rollout_evidence: Final = sa.Table(

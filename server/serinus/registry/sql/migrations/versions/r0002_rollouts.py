@@ -24,9 +24,11 @@ def upgrade() -> None:
         "rollout_windows",
         sa.Column("rollout", sa.String(64), nullable=False),
         sa.Column("server", sa.String(64), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
         sa.Column("document", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("rollout", "server", name="pk_rollout_windows"),
         sa.ForeignKeyConstraint(["rollout"], ["rollouts.id"], name="fk_rollout_windows_rollouts"),
+        sa.UniqueConstraint("rollout", "number", name="uq_rollout_windows_rollout_number"),
     )
     op.create_table(
         "rollout_evidence",
