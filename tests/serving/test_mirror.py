@@ -23,6 +23,7 @@ from serinus.core.errors import (
 from serinus.core.predictor import Request, Response
 from serinus.core.traffic import WHOLE, Likeness, Measure, Trigger
 from serinus.core.windows import PairWindow
+from serinus.serving.admission import Admission, ByteBudget
 from serinus.serving.disagreements import Disagreement
 from serinus.serving.mirror import LONGEST_WAIT_S, LOWEST_PRIORITY
 from serinus.telemetry.outcome import PairEnd
@@ -40,6 +41,16 @@ from tests.support.mirrored import (
     split,
 )
 from tests.support.virtual_loop import virtual
+
+
+class NoBacklog:
+    """A queue in which nothing waits."""
+
+    queued_calls = 0
+
+    def predicted_finish_s(self, _rows: int) -> float:
+        return 0.0
+
 
 SAME = answer(1.0, version=CANDIDATE, seconds=0.25)
 OTHER = answer(7.0, version=CANDIDATE, seconds=0.25)
@@ -67,6 +78,17 @@ async def test_a_copy_goes_to_the_mirrored_version_and_takes_nothing_from_others
     assert copy.inputs.keys() == {"x"}
     assert copy.inputs["x"].tolist() == [[1.0, 0.0]]
     assert request == before
+
+
+@virtual
+async def test_a_copy_takes_no_place_of_calls():
+    """The server's bound on bytes in flight is as full as it is without the copy."""
+    budget = ByteBudget(1000)
+    layer = Admission(Candidate(hangs), budget=budget, backlog=NoBacklog(), max_calls=1, clock=lambda: 0.0)
+    async with mirroring(layer) as mirrors:
+        mirrors.offer(call(inputs={"x": np.zeros(4000, np.float32)}), answer(), split())
+        await settle()
+        assert (budget.used, repr(mirrors)) == (0, "<Mirrors <CopyQueue 0/64 copies, 16008/1048576 bytes>>")
 
 
 @virtual

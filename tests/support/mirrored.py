@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import numpy as np
 
-from serinus.core.predictor import Request, Response, Tensors
+from serinus.core.predictor import Predictor, Request, Response, Tensors
 from serinus.core.traffic import WHOLE, Arm, Likeness, MirrorPlan, Observation, TrafficSplit
 from serinus.core.version import ModelVersion, Version
 from serinus.serving.mirror import Mirrors
@@ -92,7 +92,7 @@ async def hangs(request: Request) -> Response:
 
 @contextlib.asynccontextmanager
 async def mirroring(
-    candidate: Candidate,
+    candidate: Predictor,
     *,
     metrics: FakeMirrorMetrics | None = None,
     budget_bytes: int = 1 << 20,

@@ -107,15 +107,15 @@ def _of_others(name: str, expected: Tensor, got: Tensor) -> Difference | None:
 
 
 def _of_floats(name: str, expected: Tensor, got: Tensor, likeness: Likeness, axis: int | None) -> Difference | None:
-    left, right = _rows(expected, axis), _rows(got, axis)
-    measure = likeness.measure if left.shape[1] > 1 else Measure.VALUES
+    rows = 1 if axis is None else expected.shape[axis]
+    measure = likeness.measure if expected.size > rows else Measure.VALUES
     match measure:
         case Measure.VALUES:
             return _by_values(name, expected, got, likeness)
         case Measure.COSINE:
-            return _by_cosine(name, left, right, likeness)
+            return _by_cosine(name, _rows(expected, axis), _rows(got, axis), likeness)
         case Measure.CLASS:
-            return _by_class(name, left, right)
+            return _by_class(name, _rows(expected, axis), _rows(got, axis))
     assert_never(measure)
 
 

@@ -30,7 +30,7 @@ LOWEST_PRIORITY: Final = 1 << 30
 """Higher than any number of levels, so that it means the last of them."""
 
 _GATE_S = 0.005  # between looks for an idle moment; a few runs long, and 200 looks a second cost nothing
-_INLINE_BYTES = 1 << 16  # comparing so much takes as long as a hop to a thread and back
+_INLINE_BYTES = 1 << 14  # comparing so much takes as long as a hop to a thread and back
 _AFTER_FAULT_S = 1.0  # so that a fault which repeats does not fill the log
 
 
@@ -242,7 +242,7 @@ class Mirrors:
     async def _difference(self, copy: Copy, response: Response) -> Difference | None:
         axes = self._row_axes(copy.plan.version)
         arguments = copy.outputs, response.outputs, copy.plan.likeness, axes
-        if copy.size_bytes <= _INLINE_BYTES:
+        if size_of(copy.outputs) <= _INLINE_BYTES:
             return compare(*arguments)
         return await asyncio.to_thread(compare, *arguments)
 
