@@ -2,18 +2,18 @@
 
 import dataclasses
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from serinus.core.predictor import Request, Route
 from serinus.core.traffic import TrafficSplit, Trigger
 from serinus.core.version import ModelVersion, Version
-from serinus.serving.arms import Arm
+from serinus.serving.arms import UNNOTED, Arm
 from serinus.serving.exposures import ArmCounts
 from serinus.serving.splitter import Splitter
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Choice:
     """Who is asked first.
 
@@ -69,31 +69,34 @@ class BySplit:
         halted: frozenset[int],
     ) -> None:
         self._splitter = Splitter(split, rng)
-        self._arms: Sequence[Arm] = [arms[arm.version.number] for arm in split.arms]
-        self._rules = [(rule.attribute, rule.values, arms[rule.version.number]) for rule in split.rules]
-        self._baseline = self._arms[-1]
+        # Made once: nearly all calls go where they are meant to, through a breaker that has not moved since.
+        self._by_weight = [_meant(arms[arm.version.number], Route.WEIGHT) for arm in split.arms]
+        self._by_rule = [
+            (rule.attribute, rule.values, _meant(arms[rule.version.number], Route.RULE)) for rule in split.rules
+        ]
+        self._baseline = arms[split.baseline.number]
         self._rescues = split.rescue
         self._is_ready = is_ready
         self._halted = halted
 
     def choose(self, request: Request) -> Choice:
         """Who is asked first: the arm of the first rule that matches, or else the one that the weights say."""
-        arm = self._by_rule(request) if self._rules and request.attributes else None
-        route, counts = Route.RULE, None
-        if arm is None:
-            arm = self._arms[self._splitter.place(request.routing_key)]
-            route, counts = Route.WEIGHT, arm.counts
-        # 1. Nobody stands in for the baseline here.
-        if arm is self._baseline:
-            return Choice(arm, route, arm.admit(), counts)
-        # 2. The arm that is meant.
-        serves = arm.version.number not in self._halted and self._is_ready(arm.version)
-        turn = arm.admit() if serves else None
-        if turn is not None:
-            return Choice(arm, route, turn, counts)
-        # 3. The baseline in its place. Such calls are no exposures: they are not what the weights say.
-        diverted = Trigger.BREAKER if serves else None
-        return Choice(self._baseline, route, self._baseline.admit(), None, diverted)
+        meant = self._rule_for(request.attributes) if self._by_rule and request.attributes else None
+        if meant is None:
+            meant = self._by_weight[self._splitter.place(request.routing_key)]
+        arm = meant.arm
+        if arm is not self._baseline and (arm.version.number in self._halted or not self._is_ready(arm.version)):
+            return self._diverted(meant.route, None)
+        turn = arm.admit()
+        if turn == meant.turn:
+            return meant
+        if turn is None and arm is not self._baseline:
+            return self._diverted(meant.route, Trigger.BREAKER)
+        return Choice(arm, meant.route, turn, meant.counts)
+
+    def _diverted(self, route: Route, trigger: Trigger | None) -> Choice:
+        """The baseline in another's place. Such calls are no exposures: they are not what the weights say."""
+        return Choice(self._baseline, route, self._baseline.admit(), None, trigger)
 
     def rescuer(self, choice: Choice) -> Arm | None:
         """The baseline, for other arms."""
@@ -104,12 +107,17 @@ class BySplit:
         """Choose none of these versions any more."""
         self._halted |= numbers
 
-    def _by_rule(self, request: Request) -> Arm | None:
-        said = request.attributes
-        for attribute, values, arm in self._rules:
+    def _rule_for(self, said: Mapping[str, str]) -> Choice | None:
+        for attribute, values, meant in self._by_rule:
             if said.get(attribute) in values:
-                return arm
+                return meant
         return None
+
+
+def _meant(arm: Arm, route: Route) -> Choice:
+    """The choice of an arm while its breaker stays as it is; the judge sees what goes there by weight."""
+    turn = UNNOTED if arm.guard is None else arm.guard.breaker.turn
+    return Choice(arm, route, turn, arm.counts if route is Route.WEIGHT else None)
 
 
 class ByName:

@@ -25,6 +25,13 @@ class _Output:
     value: Tensor
     batch_axis: int | None
 
+    @property
+    def size_bytes(self) -> int:
+        """What it takes in an answer."""
+        if self.value.dtype == np.object_:
+            return sum(len(text) for text in self.value.ravel().tolist())
+        return self.value.nbytes
+
 
 class ConstantAnswers:
     """A `Constant` in the terms of one signature.
@@ -49,7 +56,7 @@ class ConstantAnswers:
         if rows is None or any(name not in self._outputs for name in wanted):
             return None
         outputs = [self._outputs[name] for name in wanted]
-        if sum(each.value.nbytes for each in outputs) * rows > _MOST_BYTES:
+        if sum(each.size_bytes for each in outputs) * rows > _MOST_BYTES:
             return None
         return {name: _repeated(each, rows) for name, each in zip(wanted, outputs, strict=True)}
 

@@ -21,7 +21,8 @@ class FallbackBudget:
 
     def earn(self) -> None:
         """A call has come."""
-        self._saved = min(self._saved + self._share, _MOST_SAVED)
+        if self._saved < _MOST_SAVED:
+            self._saved += self._share
 
     def spend(self, now: float) -> bool:
         """Whether a fallback may be tried now; then it counts as tried."""

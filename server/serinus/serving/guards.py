@@ -112,9 +112,13 @@ class Guards:
         return guard
 
     def keep(self, versions: Collection[ModelVersion]) -> None:
-        """Forget all others."""
+        """Forget all others; one that was open counts as closed."""
         numbers = {version.number for version in versions}
+        gone = [guard for number, guard in self._guards.items() if number not in numbers]
         self._guards = {number: guard for number, guard in self._guards.items() if number in numbers}
+        for guard in gone:
+            if guard.breaker.state is not BreakerState.CLOSED:
+                self._changed(guard.version, BreakerState.CLOSED)
 
     def views(self) -> Mapping[ModelVersion, BreakerView]:
         """All of them, as they stand now."""

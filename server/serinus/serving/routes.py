@@ -36,6 +36,7 @@ class _Decided:
         exposures: What is counted; None if nothing is.
         halted: Numbers of the versions that get no calls by it any more.
         chooser: Who is asked first.
+        fallback: Who is asked last, with what is left of its budget; None for nobody.
         routing: The layer that calls pass.
     """
 
@@ -44,6 +45,7 @@ class _Decided:
     exposures: Exposures | None
     halted: frozenset[int]
     chooser: Chooser
+    fallback: Fallback | None
     routing: Routing
 
 
@@ -117,9 +119,12 @@ class Routes:
         present = self._decided.get(model)
         if present is not None and present.traffic == traffic:
             return
+        if present is not None and present.traffic.breaker_resets != traffic.breaker_resets:
+            present.guards.keep([])
         if traffic.split is None and traffic.fallback is None:
-            self._decided.pop(model, None)
-            self._routings.pop(model, None)
+            if present is not None:
+                present.guards.keep([])
+                del self._decided[model], self._routings[model]
             return
         decided = self._decided[model] = self._decide(model, traffic, present)
         self._routings[model] = decided.routing
@@ -154,10 +159,11 @@ class Routes:
 
     def _decide(self, model: str, traffic: Traffic, present: _Decided | None) -> _Decided:
         split, policy = traffic.split, traffic.fallback
-        if present is None or present.traffic.breaker_resets != traffic.breaker_resets:
-            guards = Guards(self._breaker, clock=self._clock, changed=self._breaker_changed)
-        else:
-            guards = present.guards
+        guards = (
+            Guards(self._breaker, clock=self._clock, changed=self._breaker_changed)
+            if present is None
+            else present.guards
+        )
         halted = present.halted if present is not None and present.traffic.split == split else frozenset[int]()
         exposures = (
             None if split is None else Exposures.following(None if present is None else present.exposures, split)
@@ -171,10 +177,14 @@ class Routes:
             arms = {version.number: arm_of(version) for version in named}
             guards.keep([arm.guard.version for arm in arms.values() if arm.guard is not None])
             chooser = BySplit(split, arms, is_ready=self._is_ready, rng=self._rng, halted=halted)
+        if present is not None and present.traffic.fallback == policy:
+            fallback = present.fallback
+        else:
+            fallback = None if policy is None else self._fallback(policy)
         routing = Routing(
             self._inner,
             chooser=chooser,
-            fallback=None if policy is None else self._fallback(policy),
+            fallback=fallback,
             attempt_timeout_s=None if policy is None else policy.attempt_timeout_s,
             split=split,
             mirrors=self._mirrors,
@@ -182,7 +192,7 @@ class Routes:
             complaints=self,
             clock=self._clock,
         )
-        return _Decided(traffic, guards, exposures, halted, chooser, routing)
+        return _Decided(traffic, guards, exposures, halted, chooser, fallback, routing)
 
     def _arm(self, traffic: Traffic, guards: Guards, exposures: Exposures | None, version: ModelVersion) -> Arm:
         split, policy = traffic.split, traffic.fallback

@@ -101,7 +101,11 @@ class Routing:
                 return response
             # Nobody can stand in: asking a version that fails is better than not asking.
             turn = UNNOTED
-        asked = self._asked(request, choice)
+        if self._attempt_timeout_s is None:
+            asked = request
+            asked.version = choice.arm.selector
+        else:
+            asked = self._copy(request, choice.arm)  # there must be time left for others
         attempt = await choice.arm.ask(asked, turn=turn, counts=choice.counts)
         if attempt.trigger is not None and choice.turn is not None:
             response = await self._others(request, choice, attempt.trigger)
@@ -111,18 +115,12 @@ class Routing:
         self._finish(asked, response, choice)
         return response
 
-    def _asked(self, request: Request, choice: Choice) -> Request:
-        """The call as the chosen version gets it: itself, unless there must be time left for others."""
-        selector = choice.arm.selector
-        if self._attempt_timeout_s is None:
-            request.version = selector
-            return request
-        return second_try(request, model=request.model, version=selector, deadline=self._attempt_deadline(request))
-
-    def _attempt_deadline(self, request: Request) -> float:
-        if self._attempt_timeout_s is None:
-            return request.deadline
-        return min(request.deadline, self._clock() + self._attempt_timeout_s)
+    def _copy(self, request: Request, arm: Arm) -> Request:
+        """The call for an arm, in a copy of its own, with the time that an arm may take."""
+        deadline = request.deadline
+        if self._attempt_timeout_s is not None:
+            deadline = min(deadline, self._clock() + self._attempt_timeout_s)
+        return second_try(request, model=request.model, version=arm.selector, deadline=deadline)
 
     async def _pinned(self, request: Request) -> Response:
         """Whoever names a version gets that one or nothing."""
@@ -151,9 +149,7 @@ class Routing:
         """What the baseline answers in the time that is left; None if it cannot either."""
         if self._clock() >= request.deadline or (turn := rescuer.admit()) is None:
             return None
-        deadline = self._attempt_deadline(request)
-        asked = second_try(request, model=request.model, version=rescuer.selector, deadline=deadline)
-        attempt = await rescuer.ask(asked, turn=turn, counts=None)
+        attempt = await rescuer.ask(self._copy(request, rescuer), turn=turn, counts=None)
         return attempt.response if attempt.trigger is None else None
 
     def _finish(self, asked: Request, response: Response, choice: Choice) -> None:

@@ -42,6 +42,8 @@ def _prefix(salt: str) -> bytes:
 
 
 def _bucket(prefix: bytes, key: str) -> int:
-    # Surrogates have no UTF-8; a key that holds one is a key all the same.
-    digest = hashlib.sha256(prefix + key.encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:_HASHED_BYTES], "big") % WHOLE
+    try:
+        text = key.encode()
+    except UnicodeEncodeError:
+        text = key.encode("utf-8", "surrogatepass")  # a lone surrogate has no UTF-8; its key is a key all the same
+    return int.from_bytes(hashlib.sha256(prefix + text).digest()[:_HASHED_BYTES], "big") % WHOLE
