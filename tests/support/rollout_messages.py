@@ -57,7 +57,7 @@ def rollout(**changes: Any) -> pb.Rollout:
             outcome=pb.OUTCOME_INCONCLUSIVE, reason="errors are not decided yet",
             checks=[check(), check("latency", pb.OUTCOME_PASS, e_value=0.2, candidate=0.0097, bound=1.4)],
         ),
-        "waits_for": ["88 more calls of the candidate"],
+        "waits_for": ["412 of 500 calls of magika@1.1.0"],
     }  # fmt: skip
     given |= changes
     return pb.Rollout(**{key: value for key, value in given.items() if value is not None})

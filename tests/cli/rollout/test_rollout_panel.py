@@ -40,8 +40,8 @@ def test_a_canary_is_shown_with_plan_weights_versions_and_evidence():
         "CHECK    EVIDENCE              ODDS  LIMIT  BOUND  MUST BE    N",
         "errors   █████████████▌······    41    250    3.2    ≤ 1.5  412  inconclusive",
         "latency  ····················   0.2    250    1.4    ≤ 1.5  412  pass",
-        "INCONCLUSIVE  errors are not decided yet",
-        "waits for: 88 more calls of the candidate",
+        "INCONCLUSIVE  it waits for",
+        "  · 412 of 500 calls of magika@1.1.0",
     ]
 
 
@@ -78,7 +78,7 @@ def test_a_rollout_that_is_prepared_has_no_clock_yet():
     """It waits for loads."""
     lines = _lines(rollout(status=pb.ROLLOUT_STATUS_PREPARING, stage=0, stage_began_at=None, arms=[], verdict=None))
     assert lines[3] == "It begins once every server has loaded the candidate"
-    assert lines[4:] == ["waits for: 88 more calls of the candidate"]
+    assert lines[4:] == []
 
 
 def test_a_paused_rollout_says_that_its_clock_stands():
@@ -105,7 +105,7 @@ def test_several_candidates_have_a_line_each_and_a_shade_each():
         )
     ]
     verdict = pb.RolloutVerdict(
-        outcome=pb.OUTCOME_PASS, reason="It is decided.", winner="1.1.0",
+        outcome=pb.OUTCOME_PASS, reason="It is decided", winner="1.1.0",
         checks=[check("clicks", pb.OUTCOME_PASS, candidate=0.125, baseline=None, bound=None, bound_limit=None),
                 check(version="1.2.0", candidate=None, baseline=None, count=0)],
     )  # fmt: skip
@@ -124,7 +124,15 @@ def test_several_candidates_have_a_line_each_and_a_shade_each():
     assert lines[5] == "█" * 24 + "▓" * 8 + "▒" * 8 + "  █ 1.0.0 60 %  ▓ 1.1.0 20 %  ▒ 1.2.0 20 %"
     assert [line.split()[-2:] for line in lines[7:10]] == [["-", "-"], ["0.125", "(400)"], ["-", "-"]]
     assert [line[:14] for line in lines[13:15]] == ["clicks 1.1.0  ", "errors 1.2.0  "]
-    assert lines[15] == "PASS  It is decided. 1.1.0 is better than all others."
+    assert lines[15] == "PASS  It is decided; 1.1.0 is better than all others"
+
+
+def test_a_verdict_that_waits_for_much_says_how_much():
+    """The first things are shown."""
+    waits = [f"{calls} of 500 calls" for calls in range(12)]
+    lines = _lines(rollout(waits_for=waits))
+    assert lines[-9:] == [*(f"  · {sentence}" for sentence in waits[:8]), "  · and 4 things more"]
+    assert _lines(rollout(waits_for=[]))[-1] == "INCONCLUSIVE  errors are not decided yet"
 
 
 def test_what_others_wrote_steers_no_terminal():
@@ -195,7 +203,7 @@ STAGES = {
         [Minimum(1.0, "calls 412 of 206"), Minimum(1.0, "time 45 s of 0 s")], 86_400.0
     ),
     "blue_green: {min_requests: 0, keep_s: 180}": (
-        [Minimum(1.0, "calls 412 of 0"), Minimum(0.25, "time 45 s of 3 min")], None
+        [Minimum(1.0, "calls 412 of 0"), Minimum(0.25, "time 45 s of 3 min")], 86_400.0
     ),
     "approval: {}": ([], None),
 }  # fmt: skip

@@ -12,7 +12,7 @@ from serinus.cli.rollout.documents import event_document, rollout_document
 from serinus.cli.rollout.flags import RolloutArgument, found
 from serinus.cli.rollout.history import events_table
 from serinus.cli.rollout.panel import heading, plan_line
-from serinus.cli.rollout.tables import arms_table, checks_table, pairs_line, verdict_line
+from serinus.cli.rollout.tables import arms_table, checks_table, pairs_line, verdict_lines
 from serinus.cli.rollout.words import ENDS, outcome_style, status_style
 from serinus.cli.target import JsonOption, Server, connected, server_command
 from serinus_api.v1 import admin_pb2 as pb
@@ -91,9 +91,7 @@ def _evidence(rollout: pb.Rollout) -> Iterator[RenderableType]:
     if not rollout.HasField("verdict"):
         yield cell("nothing: no stage was judged", "dim")
         return
-    yield verdict_line(rollout.verdict)
+    yield from verdict_lines(rollout)
     yield checks_table(rollout.verdict)
     for check in rollout.verdict.checks:
         yield cell(check.sentence, outcome_style(check.outcome))
-    for sentence in rollout.waits_for:
-        yield cell(f"waits for: {sentence}", "yellow")

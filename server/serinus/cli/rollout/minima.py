@@ -9,12 +9,12 @@ from serinus.cli.rollout.words import ENDS
 from serinus.config.errors import ConfigError
 from serinus.config.rollout_spec import (
     AbStage,
-    AnyStage,
     ApprovalStage,
     BlueGreenStage,
     CanaryStage,
     RolloutSpec,
     ShadowStage,
+    Stage,
     parse_rollout_spec,
 )
 from serinus_api.v1 import admin_pb2 as pb
@@ -59,16 +59,14 @@ def stage_seconds(rollout: pb.Rollout, now: float) -> float | None:
 
 def longest_s(rollout: pb.Rollout) -> float | None:
     """When `on_inconclusive` decides the stage, in seconds from its beginning; None for never."""
-    match stage_plan(rollout):
-        case ShadowStage() | CanaryStage() | AbStage() | ApprovalStage() as plan:
-            return plan.max_s
-    return None
+    stage = stage_of(rollout)
+    return stage.longest_s if stage is not None else None
 
 
-def stage_plan(rollout: pb.Rollout) -> AnyStage | None:
+def stage_of(rollout: pb.Rollout) -> Stage | None:
     """What was said of the stage that it is in, if that can be read here."""
     spec = plan_of(rollout.spec_yaml)
-    return spec.stages[rollout.stage].plan if spec is not None and rollout.stage < len(spec.stages) else None
+    return spec.stages[rollout.stage] if spec is not None and rollout.stage < len(spec.stages) else None
 
 
 def minima(rollout: pb.Rollout, now: float) -> Sequence[Minimum]:
@@ -78,27 +76,28 @@ def minima(rollout: pb.Rollout, now: float) -> Sequence[Minimum]:
         rollout: As the server said.
         now: Seconds since 1970.
     """
-    ran_s = stage_seconds(rollout, now)
+    stage = stage_of(rollout)
+    if stage is None:
+        return ()
     exposures = [arm.exposures for arm in rollout.arms]
     candidates = exposures[1:] or [0]
-    match stage_plan(rollout):
-        case ShadowStage(min_pairs=needed, min_s=min_s):
-            return (_counted("pairs", rollout.pairs.pairs, needed), *_timed(ran_s, min_s))
-        case CanaryStage(min_requests=needed, min_s=min_s):
-            return (_counted("calls", min(candidates), needed), *_timed(ran_s, min_s))
-        case BlueGreenStage(min_requests=needed, keep_s=min_s):
-            return (_counted("calls", min(candidates), needed), *_timed(ran_s, min_s))
-        case AbStage(min_requests=needed, min_s=min_s):
-            return (_counted("calls of each version", min(exposures or [0]), needed), *_timed(ran_s, min_s))
-    return ()
+    match stage.plan:
+        case ShadowStage(min_pairs=needed):
+            counted = _counted("pairs", rollout.pairs.pairs, needed)
+        case CanaryStage(min_requests=needed) | BlueGreenStage(min_requests=needed):
+            counted = _counted("calls", min(candidates), needed)
+        case AbStage(min_requests=needed):
+            counted = _counted("calls of each version", min(exposures or [0]), needed)
+        case ApprovalStage():
+            return ()
+    ran_s = stage_seconds(rollout, now)
+    return (counted,) if ran_s is None else (counted, _timed(ran_s, stage.shortest_s))
 
 
 def _counted(what: str, reached: int, needed: int) -> Minimum:
     return Minimum(min(1.0, reached / needed) if needed else 1.0, f"{what} {reached:,} of {needed:,}")
 
 
-def _timed(ran_s: float | None, needed_s: float) -> tuple[Minimum, ...]:
-    if ran_s is None:
-        return ()
+def _timed(ran_s: float, needed_s: float) -> Minimum:
     share = min(1.0, ran_s / needed_s) if needed_s else 1.0
-    return (Minimum(share, f"time {units.period(ran_s)} of {units.period(needed_s)}"),)
+    return Minimum(share, f"time {units.period(ran_s)} of {units.period(needed_s)}")

@@ -9,7 +9,7 @@ from serinus.cli import units
 from serinus.cli.output import cell
 from serinus.cli.rollout.gauges import gauge, shade, shares_bar
 from serinus.cli.rollout.minima import longest_s, minima, stage_seconds
-from serinus.cli.rollout.tables import arms_table, checks_table, pairs_line, verdict_line
+from serinus.cli.rollout.tables import arms_table, checks_table, pairs_line, verdict_lines
 from serinus.cli.rollout.words import ENDS, LOST, candidate_text, status_name, status_style
 from serinus_api.v1 import admin_pb2 as pb
 
@@ -47,9 +47,7 @@ def _parts(rollout: pb.Rollout, now: float) -> Iterator[RenderableType]:
         yield ""
         if rollout.verdict.checks:
             yield checks_table(rollout.verdict)
-        yield verdict_line(rollout.verdict)
-    for sentence in rollout.waits_for:
-        yield cell(f"waits for: {sentence}", "yellow")
+        yield from verdict_lines(rollout)
 
 
 def heading(rollout: pb.Rollout, now: float) -> Text:

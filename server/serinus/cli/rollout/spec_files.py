@@ -1,6 +1,7 @@
 """The plan of a rollout as an operator gives it: a file, arguments, or both."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -12,17 +13,22 @@ from serinus.config.errors import ConfigError
 from serinus.config.rollout_spec import LONGEST_SPEC_BYTES, RolloutSpec, parse_rollout_spec
 from serinus.config.yaml_text import read_yaml
 
+_NOTHING: Mapping[str, object] = {}
+
 SpecOption = Annotated[
     Path | None, typer.Option("-f", "--file", metavar="FILE", help="The plan, YAML or JSON; - for standard input.")
 ]
 
 
-def read_spec(file: Path | None, **given: object) -> RolloutSpec:
-    """The plan in `file`, with what was `given` beside it in the place of what stands there.
+def read_spec(
+    file: Path | None, *, given: Mapping[str, object] = _NOTHING, missing: Mapping[str, object] = _NOTHING
+) -> RolloutSpec:
+    """The plan in `file`, with what was said beside it.
 
     Args:
         file: YAML or JSON, "-" for standard input; None for the default plan.
-        given: Values of the spec by key; empty ones and False say nothing.
+        given: Counts more than what stands there, by key; empty values and False say nothing.
+        missing: Counts where nothing stands there, by key; but no candidate for an A/B test, which names its own.
 
     Raises:
         CommandFailed: the file cannot be read, or what both say together is no plan.
@@ -30,9 +36,10 @@ def read_spec(file: Path | None, **given: object) -> RolloutSpec:
     text = "" if file is None else _text(file)
     said = {key: value for key, value in given.items() if value}
     try:
-        if said:
-            text = yaml.safe_dump(_table(text) | said, allow_unicode=True)
-        return parse_rollout_spec(text)
+        written = _table(text)
+        absent = {key: value for key, value in missing.items() if key != "candidate" or not _is_test(written)}
+        table = {**absent, **written, **said}
+        return parse_rollout_spec(text if table == written else yaml.safe_dump(table, allow_unicode=True))
     except ConfigError as error:
         where = "" if file is None else "standard input: " if str(file) == "-" else f"{file}: "
         raise CommandFailed(*(f"{where}{problem}" for problem in error.problems), code=ExitCode.USAGE) from error
@@ -46,6 +53,12 @@ def _table(text: str) -> dict[str, object]:
     if not isinstance(document, dict):
         raise ConfigError(["expected keys with values, such as 'model' and 'candidate'"])
     return document
+
+
+def _is_test(table: Mapping[str, object]) -> bool:
+    """Whether the text speaks of an A/B test, as far as an unchecked one can."""
+    stages = table.get("stages")
+    return isinstance(stages, list) and any(isinstance(stage, dict) and "ab" in stage for stage in stages)
 
 
 def _text(file: Path) -> str:

@@ -41,7 +41,7 @@ def start(
     """Start a rollout: shadow, then canary at 5, 10, 50 and 100 percent, unless a file says otherwise."""
     if not model and file is None:
         raise CommandFailed("expected MODEL and CANDIDATE, or a plan with --file", code=ExitCode.USAGE)
-    spec = read_spec(file, model=model, candidate=candidate, force=force)
+    spec = read_spec(file, given={"model": model, "candidate": candidate, "force": force})
     if dry_run:
         _show_plan(spec, as_json=as_json)
         return

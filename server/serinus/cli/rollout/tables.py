@@ -1,5 +1,7 @@
 """Tables of what a server says of a rollout: its versions side by side, and what its judge rests on."""
 
+from collections.abc import Iterator
+
 from rich.table import Table
 from rich.text import Text
 
@@ -10,6 +12,7 @@ from serinus.cli.rollout.words import count_of, odds, outcome_name, outcome_styl
 from serinus_api.v1 import admin_pb2 as pb
 
 _EVIDENCE_WIDTH = 20
+_MOST_WAITS = 8  # an A/B test of many arms waits for dozens of things; the first ones are enough to see
 _NUMBERS = ("RATE", "CALLS", "ERRORS", "SLOW", "INVALID", "P50", "P99")
 _CHECK_NUMBERS = ("ODDS", "LIMIT", "BOUND", "MUST BE", "N")
 _SHARES = frozenset({"ERRORS", "SLOW", "INVALID"})
@@ -64,11 +67,17 @@ def checks_table(verdict: pb.RolloutVerdict) -> Table:
     return table
 
 
-def verdict_line(verdict: pb.RolloutVerdict) -> Text:
-    """The verdict in a sentence."""
+def verdict_lines(rollout: pb.Rollout) -> Iterator[Text]:
+    """The verdict with its reason; where it waits for something, that is the reason, a line for each thing."""
+    verdict = rollout.verdict
     word = cell(outcome_name(verdict.outcome).upper(), f"bold {outcome_style(verdict.outcome)}")
-    winner = f" {verdict.winner} is better than all others." if verdict.winner else ""
-    return Text.assemble(word, cell(f"  {verdict.reason}{winner}"))
+    winner = f"; {verdict.winner} is better than all others" if verdict.winner else ""
+    reason = "it waits for" if rollout.waits_for else verdict.reason
+    yield Text.assemble(word, cell(f"  {reason}{winner}"))
+    for sentence in rollout.waits_for[:_MOST_WAITS]:
+        yield cell(f"  · {sentence}", "yellow")
+    if len(rollout.waits_for) > _MOST_WAITS:
+        yield cell(f"  · and {len(rollout.waits_for) - _MOST_WAITS} things more", "yellow")
 
 
 def pairs_line(pairs: pb.PairStatus) -> Text:
