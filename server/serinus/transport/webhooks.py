@@ -1,6 +1,7 @@
 """Tells URLs what happens to rollouts, each in the order in which it happened."""
 
 import asyncio
+import contextlib
 import dataclasses
 import datetime as dt
 import json
@@ -23,6 +24,7 @@ log = get_logger("serinus.webhooks")
 
 _PAGE: Final = 100  # entries read at once; each is a few kilobytes
 _AFTER_FAULT_S = 5.0  # before the journal is asked again that could not be read
+_TURN_S = 5.0  # between looks whether it is this server's turn; about as long as others take to be found dead
 
 
 class Entry(Protocol):
@@ -171,24 +173,30 @@ class Webhooks:
         """Tell, until cancelled; returns at once without URLs."""
         # Retries are announced on standard output otherwise, beside the log.
         stamina.instrumentation.set_on_retry_hooks(())
-        self.wake()
         async with asyncio.TaskGroup() as tasks:
             for hook, look in self._looks.items():
                 tasks.create_task(self._follow(hook, look))
 
     async def _follow(self, hook: Hook, look: asyncio.Event) -> None:
         while True:
-            await look.wait()
-            look.clear()
+            # 1. All is told, and whoever adds to the journal wakes us. 2. It is another's turn; nobody tells us of
+            # ours, because that server may die without a word. 3. Something is wrong, and may not be any more.
+            wait_s = None
             try:
                 await self._catch_up(hook)
+                if not self._is_mine():
+                    wait_s = _TURN_S
             except ServerError as error:
                 log.warning("webhook waits", hook=hook.place, reason=error.reason)
-                asyncio.get_running_loop().call_later(_AFTER_FAULT_S, look.set)
+                wait_s = _AFTER_FAULT_S
             except Exception:
                 # A task's outermost frame: the other hooks, and the server, go on.
                 log.exception("webhook failed", hook=hook.place)
-                asyncio.get_running_loop().call_later(_AFTER_FAULT_S, look.set)
+                wait_s = _AFTER_FAULT_S
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await look.wait()
+            look.clear()
 
     async def _catch_up(self, hook: Hook) -> None:
         if hook in self._places and not self._is_mine():
