@@ -174,7 +174,6 @@ def test_a_plan_that_only_compares_ends_without_moving_anything():
         (advance(CANARY, Measured(20, 0.1)), Measured(30, 0.2)),
         (prepared_at(10, WHOLE, guardrails={"latency": {"enabled": False}}), Measured(20, 0.1)),
         (prepared_at(10, WHOLE, guardrails={"latency": {"limit_s": 0.2}}), Measured(20, 0.1)),
-        (ASKING, ServerLost(20)),
         (FAILING, Judged(25, PASS)),
         (FAILING, Broken(25, "it is gone")),
         (FAILING, Prepared(25)),
@@ -295,7 +294,7 @@ def test_a_test_that_names_no_winner_waits_for_a_person_when_its_time_is_over(be
 )
 def test_one_dead_server_is_noted_and_the_second_fails_the_rollout(before):
     """While the candidate is loaded everywhere, gets copies, or gets calls."""
-    noted = f"{before.reason}; a server that ran it died, once more and it fails"
+    noted = f"{before.reason}; a server that had it loaded died"
     check(before, ServerLost(900), lost_servers=1, reason=noted)
     check(
         advance(before, ServerLost(900)),
@@ -305,7 +304,25 @@ def test_one_dead_server_is_noted_and_the_second_fails_the_rollout(before):
         paused_at=0.0,
         lost_servers=2,
         segment=before.segment + 1,
-        reason="servers that ran it died 2 times",
+        reason="servers that had it loaded died 2 times",
+    )
+
+
+def test_servers_that_die_while_nobody_calls_the_candidate_are_noted_alone():
+    """It cannot be why; with calls, the next one fails it all the same."""
+    once, twice = (played(ASKING, *[ServerLost(20)] * times) for times in (1, 2))
+    check(ASKING, ServerLost(20), lost_servers=1, reason=f"{ASKING.reason}; a server that had it loaded died")
+    check(once, ServerLost(20), lost_servers=2)
+    called = advance(twice, Promote(30, "bob"))
+    assert (called.status, called.lost_servers) == (Status.RUNNING, 2)
+    check(
+        called,
+        ServerLost(40),
+        status=Status.FAILING,
+        failed_at=40,
+        lost_servers=3,
+        segment=2,
+        reason="servers that had it loaded died 3 times",
     )
 
 

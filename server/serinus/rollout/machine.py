@@ -144,10 +144,10 @@ def _tested(rollout: Rollout, test: AbStage, at: float, verdict: Verdict) -> Rol
 
 
 def _left_by_server(rollout: Rollout, at: float) -> Rollout:
-    """A server died; while the candidate was loaded or called, that may be why."""
-    if rollout.status is not Status.PREPARING and not is_exposed(rollout):
-        return rollout
+    """A server died that had the candidate loaded; while it loads or is called, that may be why."""
     after = dataclasses.replace(rollout, lost_servers=rollout.lost_servers + 1)
-    if after.lost_servers >= FATAL_LOSSES:
-        return moves.failing(after, at, f"servers that ran it died {after.lost_servers} times")
-    return dataclasses.replace(after, reason=f"{rollout.reason}; a server that ran it died, once more and it fails")
+    if after.lost_servers >= FATAL_LOSSES and (rollout.status is Status.PREPARING or is_exposed(rollout)):
+        return moves.failing(after, at, f"servers that had it loaded died {after.lost_servers} times")
+    # Said once: the reason is a sentence, not a list.
+    note = "" if rollout.lost_servers else "; a server that had it loaded died"
+    return dataclasses.replace(after, reason=rollout.reason + note)

@@ -51,7 +51,7 @@ class Rollout:
         stage_at: When the stage began; a pause moves it on by as long as it lasted.
         paused_at: When it was paused, or began to wait for a person; 0.0 otherwise.
         failed_at: When it began to fail; 0.0 before.
-        lost_servers: Servers that died while they loaded the candidate, or while it got calls or copies of them.
+        lost_servers: Servers that died while they had the candidate loaded, or loaded it.
         chosen: Number of the version that it made stable, even if it has taken that back since; 0 if none was.
         reason: Why it stands there, a sentence.
         started_at: When.
