@@ -4,7 +4,10 @@ import enum
 
 
 class Failpoint(enum.StrEnum):
-    """In the order in which a registration passes them; other writes pass the last three."""
+    """In the order in which a registration passes them; other writes pass the last three.
+
+    Those that leave no entry in the audit pass TRANSACTION_BEGUN and COMMITTED alone.
+    """
 
     STAGED = "files are staged and checked"
     EXAMINED = "the version was loaded in a child process"

@@ -45,7 +45,7 @@ class RolloutChange:
         split: Of its model from now on.
         kept: Versions of its model that stay loaded besides those of the split.
         stable: What the alias `stable` names from now on; None leaves it alone.
-        owns: Whether the split stays the rollout's.
+        owns: Whether the split stays the rollout's; it never does once the rollout has ended.
         event: What happened, a word.
         reason: Why, a sentence.
         numbers: The evidence.

@@ -11,7 +11,10 @@ from serinus.registry.records import ModelRecord, Placement, VersionRecord
 
 
 class FollowMode(enum.StrEnum):
-    """What decides: FOLLOW: aliases and what somebody loaded by hand. EXPLICIT: only what somebody loaded by hand."""
+    """What decides, beside the calls themselves: what they are sent to is loaded in both modes.
+
+    FOLLOW: aliases and what somebody loaded by hand. EXPLICIT: only what somebody loaded by hand.
+    """
 
     FOLLOW = "follow"
     EXPLICIT = "explicit"
