@@ -1,6 +1,10 @@
 """Rollouts on this server: what it counts and publishes, the controller that moves them, and what operators may do."""
 
+import asyncio
+import dataclasses
+import functools
 import secrets
+import threading
 import time
 from collections.abc import Coroutine, Sequence
 from typing import Any
@@ -20,11 +24,14 @@ from serinus.rollout.controller import Controller
 from serinus.rollout.metric_reports import MetricReports
 from serinus.rollout.reporting import Reporting
 from serinus.rollout.servers import Reports
+from serinus.rollout.simulation import simulate
+from serinus.rollout.simulation_traffic import Assumed
 from serinus.rollout.watching import Watching
 from serinus.serving.disagreements import Disagreement
 from serinus.serving.mirror import Mirrors
 from serinus.telemetry.metrics import Metrics
 from serinus.transport.rollout_ports import Simulated
+from serinus.transport.rollout_values import Assumed as AssumedRates
 from serinus.transport.rollout_values import MetricReport, SimulationOrder
 from serinus.transport.webhook_post import Post
 from serinus.transport.webhooks import Webhooks
@@ -143,6 +150,7 @@ class OperatedRollouts:
         self._store = store
         self._reports = reports
         self._mirrors = mirrors
+        self._simulating = asyncio.Lock()
         self.start = commands.start
         self.pause = commands.pause
         self.resume = commands.resume
@@ -165,5 +173,30 @@ class OperatedRollouts:
         return await self._reports.report(report.model, report.version, report.metric, report.values, report.report_id)
 
     async def simulate(self, order: SimulationOrder) -> Simulated:
-        """Play a plan; cancelling it ends the work soon."""
-        raise NotImplementedError(order)
+        """Play a plan; cancelling it ends the work after the run that it is at."""
+        given_up = threading.Event()
+
+        def go_on(_done: int) -> None:
+            if given_up.is_set():
+                raise asyncio.CancelledError
+
+        work = functools.partial(
+            simulate,
+            order.spec,
+            _assumed(order.baseline),
+            _assumed(order.candidate),
+            rate=order.rate,
+            runs=order.runs,
+            seed=order.seed,
+            progress=go_on,
+        )
+        try:
+            async with self._simulating:  # one at a time: each takes a core for as long as it lasts
+                found = await asyncio.to_thread(work)
+        finally:
+            given_up.set()
+        return Simulated(**{field.name: getattr(found, field.name) for field in dataclasses.fields(Simulated)})
+
+
+def _assumed(said: AssumedRates) -> Assumed:
+    return Assumed(**{field.name: getattr(said, field.name) for field in dataclasses.fields(said)})
