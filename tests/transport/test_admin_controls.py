@@ -28,11 +28,13 @@ class Operated:
         self.registry = FakeRegistry()
         self.placements = FakePlacements()
         self.drain = Drain()
+        self.told_to_leave: list[str] = []
         self.controls = Controls(
             placements=self.placements,
             audit=self.registry,
             calls=Calls(self.drain, Budgets()),
             serving=lambda model: [READY] if model == "m" else [],
+            drain=self.told_to_leave.append,
         )
         self.channel: grpc.aio.Channel
 
@@ -126,6 +128,14 @@ async def test_the_chain_is_computed_again(operated: Operated):
     assert await operated.call("VerifyAudit", pb.VerifyAuditRequest()) == pb.VerifyAuditResponse(
         entries=3, first_broken=2, problem="entry 2 was changed", head="ab" * 32
     )
+
+
+async def test_a_server_is_told_to_leave(operated: Operated):
+    """By whoever asked for it; told again, it leaves all the same."""
+    for actor in ("ann", ""):
+        assert await operated.call("Drain", pb.DrainRequest(actor=actor)) == pb.DrainResponse()
+    assert operated.told_to_leave == ["ann", "anonymous@127.0.0.1"]
+    assert await refused_field(operated.call("Drain", pb.DrainRequest(actor="\n"))) == ("CONTROL_CHARACTER", "actor")
 
 
 @pytest.mark.parametrize(

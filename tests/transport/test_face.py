@@ -20,6 +20,7 @@ from serinus.transport.registry_ports import RegistryParts
 from serinus_api.v1 import admin_pb2, predict_pb2, registry_pb2
 from tests.lifecycle.fake_servables import FakeLoader
 from tests.transport.registry_fakes import FakeArtifacts, FakePlacements, FakeQuantizer, FakeRegistry, FakeUploads
+from tests.transport.rollout_fakes import ports
 
 
 class Sources:
@@ -50,6 +51,7 @@ def face(logs: Logs) -> Face:
             limits=LimitSettings(),
             facts=ServerFacts(version="1.2.3", started_unix_s=0.0, compute_threads=1),
             registry=registry_parts(),
+            rollouts=ports(),
         )
     )
 

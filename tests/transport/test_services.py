@@ -19,6 +19,7 @@ from serinus.transport.drain import Drain
 from serinus.transport.guard import welcome
 from serinus.transport.predict_codec import PredictDecoder
 from serinus.transport.predict_service import PredictService
+from serinus.transport.rollout_values import Worker
 from serinus.transport.wire_limits import WireLimits
 from serinus_api.v1 import admin_pb2, predict_pb2
 from tests.lifecycle.fake_servables import FakeLoader, model_plan
@@ -32,6 +33,8 @@ SIGNATURE = Signature(
     ),
     (TensorSpec("y", DType.BYTES, ("n",), 0),),
 )
+
+WORKER = Worker("a1", 1_700_000_001.0, is_ready=True, revision=12, controls_rollouts=True)
 
 
 class Fixture:
@@ -54,6 +57,7 @@ class Fixture:
             metrics=self.metrics,
             facts=ServerFacts(version="1.2.3", started_unix_s=1_700_000_000.25, compute_threads=2),
             is_ready=lambda: True,
+            workers=lambda: [WORKER],
         )
         self._handlers = (predict.handler(welcome), self.admin.handler())
 
@@ -184,6 +188,15 @@ async def test_the_status_of_a_fresh_server(services: Fixture):
         started_at=Timestamp(seconds=1_700_000_000, nanos=250_000_000),
         ready=True,
         compute_threads=2,
+        workers=[
+            admin_pb2.WorkerStatus(
+                id="a1",
+                started_at=Timestamp(seconds=1_700_000_001),
+                ready=True,
+                revision=12,
+                controls_rollouts=True,
+            )
+        ],
     )
 
 

@@ -84,10 +84,10 @@ async def spec_of(spec_yaml: str) -> RolloutSpec:
     try:
         return await asyncio.to_thread(parse_rollout_spec, spec_yaml)
     except ConfigError as error:
-        key, colon, _ = error.problems[0].partition(":")
-        raise InvalidInput(
-            "; ".join(error.problems), reason="INVALID_SPEC", field=key if colon else "spec_yaml"
-        ) from error
+        key = error.problems[0].partition(":")[0]
+        # What is wrong with all of it begins with words.
+        field = "spec_yaml" if " " in key else key
+        raise InvalidInput("; ".join(error.problems), reason="INVALID_SPEC", field=field) from error
 
 
 def report_of(asked: pb.ReportMetricRequest) -> MetricReport:
