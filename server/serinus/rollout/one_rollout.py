@@ -12,7 +12,7 @@ from serinus.rollout.judgement import Judge, Judgement, judged, judgement_docume
 from serinus.rollout.machine import advance
 from serinus.rollout.occurrences import occurrences
 from serinus.rollout.ports import Halts, Journal, Lease, Stored
-from serinus.rollout.rollout import WITHOUT_CALLS, Event, Judged, Outcome, Verdict
+from serinus.rollout.rollout import Event, Judged, Outcome, Status, Verdict
 from serinus.rollout.view import numbers_of
 from serinus.telemetry.logs import get_logger
 
@@ -105,14 +105,16 @@ class OneRollout:
     async def _happened(self, event: Event, judgement: Judgement, lease: Lease) -> bool:
         """Write what follows from `event`; False if nothing does."""
         before = self.stored.rollout
-        if isinstance(event, Judged) and event.verdict.outcome is Outcome.FAIL:
+        has_failed = isinstance(event, Judged) and event.verdict.outcome is Outcome.FAIL
+        if has_failed:
             # Before anything that could fail or wait.
             self._halts.halt(before.model, before.candidates)
         after = advance(before, event)
         if after is before:
             return False
-        if after.status in WITHOUT_CALLS:
-            self._halts.halt(after.model, after.candidates)
+        if after.status is Status.FAILING:
+            if not has_failed:
+                self._halts.halt(after.model, after.candidates)
         else:
             # Servers begin to count anew: what they counted before must not be lost with this process.
             await self._save(judgement, lease)
