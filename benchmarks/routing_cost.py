@@ -1,8 +1,8 @@
 """What sharing out a model's calls costs each of them: `python benchmarks/routing_cost.py [--calls N] [--repeats N]`.
 
 A call through `Routes` around a predictor that does nothing, less a call of that predictor alone; both in one process,
-in turns, so that what else the machine does hits both. CPU time of the process, because nothing waits. Everything is there that a canary at 5 % has: the split, the
-breaker, a fallback, the window, the metrics of telemetry, and a mirror that copies nothing.
+in turns, so that what else the machine does hits both. CPU time of the process: nothing waits. Everything is there that
+a canary at 5 % has: the split, the breaker, a fallback, the window, telemetry, and a mirror that copies nothing.
 """
 
 import asyncio

@@ -277,6 +277,19 @@ async def test_a_time_out_is_the_versions_and_a_cancellation_the_callers(
     assert (windows(found)[2], found.models.under_way) == (window, 0)
 
 
+@pytest.mark.parametrize(("stable", "fallback"), [(1.0, Trigger.BREAKER), (math.nan, None)])
+@virtual
+async def test_an_invalid_answer_takes_a_version_out_if_the_call_has_a_better_one(
+    stable: float, fallback: Trigger | None
+):
+    """There are calls that every version answers with NaN: then the candidate's answer is as good as any."""
+    found = scene({CANARY: Behaviour(math.nan), STABLE: Behaviour(stable)})
+    found.routes.apply("m", Traffic(split=ALL))
+    for _ in range(3):
+        await found.routes.predict(call())
+    await check(found, (CANARY if fallback is None else STABLE, Route.WEIGHT, fallback))
+
+
 @virtual
 async def test_callers_in_a_hurry_take_nobody_out():
     """They are counted, at both arms alike; but a breaker hears of those alone that gave the version its time."""

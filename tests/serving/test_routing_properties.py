@@ -99,7 +99,7 @@ def check_end(end: Response | BaseException, plan: Plan, policies: list[Fallback
         assert isinstance(end, known)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     stable=behaviours,
     canary=behaviours,
@@ -165,7 +165,7 @@ def expected_of(end: Response | BaseException, plan: Plan) -> Counter[str]:
             return Counter(exposures=1, errors=1) if plan.patience_s else Counter()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(stable=behaviours, canary=behaviours, calls=st.lists(plans, max_size=12))
 def test_every_end_is_counted_as_what_it_is(stable: Behaviour, canary: Behaviour, calls: list[Plan]):
     """Without rescue, fallback or breaker, and each caller a stranger, the counts are the callers' ends."""

@@ -185,8 +185,8 @@ class FallbackPolicy:
         triggers: What counts as not being able to.
         attempt_timeout_s: What the chosen version may take before it counts as too late; None leaves it all the time
             that the caller has.
-        budget: At most this share of the calls may be answered by a fallback, a few a second apart, so that a fallback
-            cannot be flooded.
+        budget: At most this share of the calls may be sent to a version as a fallback, a few a second apart, so that it
+            cannot be flooded. A constant cannot be, and is not counted.
         ranges: Lowest and highest value allowed, by output.
     """
 

@@ -114,6 +114,14 @@ class Arm:
             self._complaints.broken("counting", error)
         return Attempt(response, None, Trigger.INVALID if is_invalid else None)
 
+    def disproved(self, turn: int) -> None:
+        """Another has answered well what this version, in `turn`, answered with what cannot be meant.
+
+        Only then does the breaker hear of it: there are calls that every version of a model answers with NaN.
+        """
+        if self.guard is not None:
+            self.guard.failed(self._clock(), turn)
+
     def _note_answer(
         self, request: Request, started: float, now: float, turn: int, counts: ArmCounts | None, *, is_invalid: bool
     ) -> None:
@@ -121,8 +129,10 @@ class Arm:
             note = counts.answered_badly if is_invalid else counts.answered
             note(request.routing_key, now - started, now)
         if self.guard is not None:
-            note_turn = self.guard.failed if is_invalid else self.guard.answered
-            note_turn(now, turn)
+            if is_invalid:
+                self.guard.released(turn)  # until somebody has shown that the call has a better answer
+            else:
+                self.guard.answered(now, turn)
 
     def _note_failure(
         self, failure: Failure | None, request: Request, started: float, turn: int, counts: ArmCounts | None

@@ -140,6 +140,8 @@ class Routing:
             response = await fallback.answer(request, choice.arm.version, tried)
         if response is not None:
             response.route, response.fallback = choice.route, trigger
+            if trigger is Trigger.INVALID and choice.turn is not None:
+                choice.arm.disproved(choice.turn)
             self._note(lambda: self._metrics.fell_back(request.model, trigger))
         elif rescuer is not None or fallback is not None:
             self._note(lambda: self._metrics.fell_through(request.model, trigger))
