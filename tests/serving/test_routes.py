@@ -291,6 +291,23 @@ async def test_an_invalid_answer_takes_a_version_out_if_the_call_has_a_better_on
 
 
 @virtual
+async def test_a_caller_who_leaves_during_a_probe_makes_room_for_another():
+    """It has said nothing about the version."""
+    found = scene({CANARY: FAILS})
+    found.routes.apply("m", Traffic(split=ALL))
+    for _ in range(3):
+        await found.routes.predict(call())
+    found.models.does[CANARY] = Behaviour(seconds=2.0)
+    await asyncio.sleep(5)
+    probe = asyncio.create_task(found.routes.predict(call()))
+    await asyncio.sleep(1)
+    await check(found, (STABLE, Route.WEIGHT, Trigger.BREAKER))
+    probe.cancel()
+    await asyncio.wait([probe])
+    await check(found, (CANARY, Route.WEIGHT, None))
+
+
+@virtual
 async def test_callers_in_a_hurry_take_nobody_out():
     """They are counted, at both arms alike; but a breaker hears of those alone that gave the version its time."""
     found = scene({CANARY: Behaviour(seconds=10.0)})
