@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from serinus.cli.predict import shown
+from serinus.cli.predict import document, show, shown
+from serinus_client import Prediction
 from tests.support.models import tabular_weights
 
 ROW = [1, 2, 3, 4, 5, 6, 7, 8]
@@ -20,6 +21,30 @@ def test_a_prediction_from_json_on_the_command_line_is_a_table(ask):
     assert values.rstrip() == "y       float32  [1, 4]  [[12. , 17.5, 23. , 28.5]]"
     assert who.startswith("tab 1.0.0: queue ")
     assert who.rstrip().endswith("batch of 1")
+
+
+@pytest.mark.parametrize(
+    ("fields", "who"),
+    [
+        ({}, "m 1.1.0: queue "),
+        ({"route": "weight"}, "m 1.1.0 (by weight): queue "),
+        ({"route": "pinned"}, "m 1.1.0 (pinned): queue "),
+        (
+            {"route": "rule", "fallback": True, "fallback_reason": "timeout"},
+            "m 1.1.0 (by a rule) (fallback: timeout): ",
+        ),
+    ],
+)
+def test_the_last_line_says_why_that_version_answered(capsys, fields, who):
+    """Where calls are shared out; and why the chosen one could not."""
+    given = {"outputs": {}, "model": "m", "version": "1.1.0", "fallback": False, "queue_s": 0.0, "compute_s": 0.0}
+    answer = Prediction(**given | fields, batch_rows=1, request_id="")
+    show(answer)
+    assert capsys.readouterr().out.splitlines()[-1].startswith(who)
+    assert (document(answer)["route"], document(answer)["fallback_reason"]) == (
+        fields.get("route"),
+        fields.get("fallback_reason"),
+    )
 
 
 def test_a_prediction_from_and_to_npy_files_is_exact(ask, tmp_path):
@@ -38,14 +63,17 @@ def test_json_has_the_whole_answer(ask, tmp_path):
     ended = ask("predict", "tab", "--input", f"x=@{tmp_path / 'x.json'}", "--json", "--version", "1.0.0")
     answer = json.loads(ended.out)
     assert (ended.code, ended.err) == (0, "")
-    assert {key: answer[key] for key in ("model", "version", "fallback", "batch_rows", "outputs")} == {
+    times = {name: answer.pop(name) for name in ("queue_s", "compute_s")}
+    assert answer == {
         "model": "tab",
         "version": "1.0.0",
+        "route": None,
         "fallback": False,
+        "fallback_reason": None,
         "batch_rows": 2,
         "outputs": {"y": {"dtype": "float32", "shape": [2, 4], "data": [[12.0, 17.5, 23.0, 28.5]] * 2}},
     }
-    assert answer.keys() - {"model", "version", "fallback", "batch_rows", "outputs"} == {"queue_s", "compute_s"}
+    assert min(times.values()) >= 0
 
 
 def test_only_the_outputs_named_are_asked_for(ask):

@@ -160,6 +160,30 @@ def test_the_picture_has_a_line_for_the_server_and_one_for_each_model(capsys):
     assert model.split()[-5:] == ["3", "(6", "rows)", "10.0", "5"]
 
 
+def test_several_workers_are_counted(capsys):
+    """Programs learn which of them controls the rollouts."""
+    first = pb.WorkerStatus(id="w-1", started_at=Timestamp(seconds=1), ready=True, revision=9, controls_rollouts=True)
+    second = pb.WorkerStatus(id="w-2", started_at=Timestamp(seconds=2), revision=8)
+    view = View("here:1", _status(workers=[first, second]))
+    assert _text(view, capsys)[0].endswith("2 compute threads  2 workers")
+    assert document(view)["workers"] == [
+        {
+            "id": "w-1",
+            "started_at": "1970-01-01T00:00:01Z",
+            "ready": True,
+            "revision": 9,
+            "controls_rollouts": True,
+        },
+        {
+            "id": "w-2",
+            "started_at": "1970-01-01T00:00:02Z",
+            "ready": False,
+            "revision": 8,
+            "controls_rollouts": False,
+        },
+    ]
+
+
 def test_the_picture_of_a_silent_server_says_so(capsys):
     """And that trying goes on."""
     assert _text(View("here:1", None), capsys) == ["here:1 does not answer; still trying (Ctrl-C ends)"]

@@ -1,6 +1,6 @@
 """The part of AdminService that moves calls, in memory behind a real port: tests see what it was asked."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,6 +19,7 @@ class FakeRollouts:
         rollouts: By id, oldest first.
         journal: Entries by id.
         stories: What watches tell, one list for each watch; once they have run out, where the rollout stands.
+        while_watched: Called by each watch once it has told its story.
         disagreements: What ListDisagreements says.
         traffic: By model.
         faults: What every call of a method fails with, by its name.
@@ -30,6 +31,7 @@ class FakeRollouts:
         self.rollouts: dict[str, pb.Rollout] = {}
         self.journal: dict[str, list[pb.RolloutEvent]] = {}
         self.stories: list[list[pb.Rollout]] = []
+        self.while_watched: Callable[[], None] = lambda: None
         self.disagreements: list[pb.Disagreement] = []
         self.traffic: dict[str, pb.ModelTraffic] = {}
         self.faults: dict[str, ServerError] = {}
@@ -134,6 +136,7 @@ class FakeRollouts:
         found = self._find(request)
         for rollout in self.stories.pop(0) if self.stories else [found]:
             yield pb.WatchRolloutResponse(rollout=rollout)
+        self.while_watched()
 
     def _ListRolloutJournal(self, request):  # noqa: N802 - the protocol's name
         return pb.ListRolloutJournalResponse(events=self.journal.get(request.id, []))

@@ -8,7 +8,7 @@ import numpy as np
 import typer
 
 from serinus.cli import units
-from serinus.cli.models.flags import ChosenArgument
+from serinus.cli.models.flags import ChosenArgument, pairs
 from serinus.cli.output import CommandFailed, ExitCode, cell, console, plain_table, print_json
 from serinus.cli.target import ANSWER_S, JsonOption, Server, connected, server_command
 from serinus.cli.tensor_files import Array, parse_inputs, parse_saves, save, to_lists
@@ -17,6 +17,7 @@ from serinus_client import DeadlineExceeded, ModelInfo, Prediction
 _MOST_SHOWN = 16  # elements in a table; more are summarised
 _MOST_IN_JSON = 10_000  # elements; beyond that a file is what a program wants
 _PRECISION = 6
+_ROUTES = {"rule": "by a rule", "weight": "by weight"}
 
 InputFlags = Annotated[
     list[str],
@@ -40,6 +41,12 @@ def predict(
     version: Annotated[
         str, typer.Option(metavar="VERSION", help="The same as behind the @: 1.2.0, a number, an alias, or a range.")
     ] = "",
+    routing_key: Annotated[
+        str, typer.Option("--routing-key", metavar="KEY", help="The same key gets the same version of a split.")
+    ] = "",
+    attribute: Annotated[
+        list[str], typer.Option("--attribute", metavar="NAME=VALUE", help="For the rules of a split; repeatable.")
+    ] = [],  # noqa: B006 - the same
     timeout_s: Annotated[float, typer.Option("--timeout", min=0.001, help="Seconds to wait for the answer.")] = 30.0,
     server: Server,
     as_json: JsonOption = False,
@@ -50,11 +57,20 @@ def predict(
     model, version = chosen.model, version or chosen.selector
     inputs = parse_inputs(input_)
     files = parse_saves(save_)
+    attributes = pairs("--attribute", attribute)
     with connected(server) as client:
         info = client.model_info(model, version=version, timeout_s=min(timeout_s, ANSWER_S))
         check_names(info, inputs, [*output, *files])
         try:
-            answer = client.call(model, inputs, version=version, outputs=_wanted(output, files), timeout_s=timeout_s)
+            answer = client.call(
+                model,
+                inputs,
+                version=version,
+                outputs=_wanted(output, files),
+                timeout_s=timeout_s,
+                routing_key=routing_key,
+                attributes=attributes,
+            )
         except DeadlineExceeded as error:
             raise CommandFailed(
                 f"model {model!r} did not answer within {timeout_s:g} s: give it more with --timeout"
@@ -64,7 +80,7 @@ def predict(
     if as_json:
         print_json(document(answer))
     else:
-        _print(answer)
+        show(answer)
 
 
 def check_names(info: ModelInfo, inputs: Mapping[str, Any], outputs: Sequence[str]) -> None:
@@ -95,7 +111,9 @@ def document(answer: Prediction) -> dict[str, object]:
     return {
         "model": answer.model,
         "version": answer.version,
+        "route": answer.route or None,
         "fallback": answer.fallback,
+        "fallback_reason": answer.fallback_reason or None,
         "queue_s": answer.queue_s,
         "compute_s": answer.compute_s,
         "batch_rows": answer.batch_rows,
@@ -139,13 +157,16 @@ def _wanted(outputs: Sequence[str], files: Mapping[str, Path]) -> Sequence[str]:
     return (*outputs, *(name for name in files if name not in outputs)) if outputs else ()
 
 
-def _print(answer: Prediction) -> None:
+def show(answer: Prediction) -> None:
+    """Print it for people."""
     table = plain_table("OUTPUT", "DTYPE", "SHAPE", "VALUES")
     for name, array in answer.outputs.items():
         table.add_row(cell(name), cell(dtype_name(array)), cell(list(array.shape)), cell(shown(array)))
     out = console()
     out.print(table)
-    by = f"{answer.model} {answer.version}{' (fallback)' if answer.fallback else ''}"
+    route = f" ({_ROUTES.get(answer.route, answer.route)})" if answer.route else ""
+    fallback = f" (fallback: {answer.fallback_reason or 'error'})" if answer.fallback else ""
+    by = f"{answer.model} {answer.version}{route}{fallback}"
     out.print(
         cell(
             f"{by}: queue {units.seconds(answer.queue_s)}, compute {units.seconds(answer.compute_s)}, "

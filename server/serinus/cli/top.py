@@ -13,6 +13,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 
 from serinus.cli import units
+from serinus.cli.models.documents import time_text
 from serinus.cli.output import cell, console, plain_table, print_json
 from serinus.cli.readings import ModelReading, compare
 from serinus.cli.target import JsonOption, Server, connected_async, server_command
@@ -149,9 +150,14 @@ def server_line(server: str, status: pb.GetServerStatusResponse) -> RenderableTy
         f"{server}  serinus {status.server_version}  {state}  "
         f"loop lag {units.seconds(status.event_loop_lag_us / 1e6)}  "
         f"in flight {units.size(status.bytes_in_flight)} of {units.size(status.bytes_limit)}  "
-        f"{status.compute_threads} compute threads",
+        f"{status.compute_threads} compute threads{_workers(status)}",
         "bold" if status.ready else "bold red",
     )
+
+
+def _workers(status: pb.GetServerStatusResponse) -> str:
+    """How many processes serve, where there are several."""
+    return f"  {len(status.workers)} workers" if len(status.workers) > 1 else ""
 
 
 def _show_once(view: View) -> None:
@@ -175,5 +181,15 @@ def document(view: View) -> dict[str, object]:
         "bytes_in_flight": view.status.bytes_in_flight,
         "bytes_limit": view.status.bytes_limit,
         "compute_threads": view.status.compute_threads,
+        "workers": [
+            {
+                "id": worker.id,
+                "started_at": time_text(worker.started_at),
+                "ready": worker.ready,
+                "revision": worker.revision,
+                "controls_rollouts": worker.controls_rollouts,
+            }
+            for worker in view.status.workers
+        ],
         "models": [dataclasses.asdict(model) for model in view.models],
     }

@@ -1,6 +1,8 @@
 """`serinus rollout watch` and `start --watch` on a server in memory, seen by a pipe."""
 
 import json
+import os
+import signal
 
 import pytest
 
@@ -66,6 +68,21 @@ def test_a_watch_can_end_after_a_time(tell, rollouts):
     rollouts.add(rollout())
     out = tell("rollout", "watch", "r-1", "--timeout", "0.2")
     assert (out.code, out.err) == (1, "error: rollout r-1 is running after 0.2 s of watching, and goes on\n")
+
+
+def test_an_interrupt_leaves_the_rollout_alone(tell, rollouts):
+    """And says how to stop that as well."""
+    rollouts.add(rollout())
+
+    def interrupt() -> None:
+        rollouts.while_watched = lambda: None  # a second one would be an order to stop at once
+        os.kill(os.getpid(), signal.SIGINT)
+
+    rollouts.while_watched = interrupt
+    out = tell("rollout", "watch", "r-1", "--json")
+    sentence = "the rollout goes on without being watched: 'serinus rollout abort r-1' takes the candidate out\n"
+    assert (out.code, out.err) == (130, sentence)
+    assert {type(request) for request in rollouts.asked} == {pb.GetRolloutRequest, pb.WatchRolloutRequest}
 
 
 def test_a_start_can_be_watched_to_its_end(tell, rollouts):
