@@ -1,5 +1,6 @@
 """Rollouts in one line each."""
 
+import dataclasses
 from typing import Any
 
 from serinus.config.rollout_spec import RolloutSpec
@@ -47,3 +48,11 @@ def played(rollout: Rollout, *what: Event) -> Rollout:
     for event in what:
         rollout = advance(rollout, event)
     return rollout
+
+
+def check_advance(before: Rollout, event: Event, **changes: Any) -> None:
+    """After `event`, exactly `changes` are other than before; without any, it is the same object."""
+    after = advance(before, event)
+    assert after == dataclasses.replace(before, **changes)
+    if not changes:
+        assert after is before
