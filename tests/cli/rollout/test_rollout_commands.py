@@ -233,7 +233,7 @@ def test_the_explanation_has_the_whole_evidence(tell, rollouts):
         ["1.1.0", "415", "3.34", "%", "candidate"],
     ]
     judge = lines.index("What the judge says")
-    assert lines[judge + 1] == "INCONCLUSIVE  errors are not decided yet"
+    assert lines[judge + 1] == "INCONCLUSIVE"
     assert lines[-2:] == [
         "errors: 23 of 412 calls against 8 of 7,830",
         "latency: 23 of 412 calls against 8 of 7,830",

@@ -12,7 +12,8 @@ from tests.support.rollout_messages import STARTED_S, ended, rollout
 
 COUNTS = (
     "1.0.0 95 %: 7,830 calls at 47.5/s, errors 8 (0.1 %), slow 71 (0.91 %), invalid 0, p99 19.0 ms; "
-    "1.1.0 5 %: 412 calls at 2.50/s, errors 23 (5.58 %), slow 4 (0.97 %), invalid 1 (0.24 %), p99 25.0 ms"
+    "1.1.0 5 %: 412 calls at 2.50/s, errors 23 (5.58 %), slow 4 (0.97 %), invalid 1 (0.24 %), p99 25.0 ms; "
+    "inconclusive, waits for 412 of 500 calls of magika@1.1.0"
 )
 
 
@@ -84,13 +85,13 @@ def test_a_file_gets_a_line_for_each_thing_that_happens():
         return [line.plain for line in lines.of(message)]
 
     assert told(rollout(), after_s=0) == [
-        "2023-11-14T22:14:50Z  running, canary 5 %; inconclusive: errors are not decided yet",
+        "2023-11-14T22:14:50Z  running, canary 5 %",
         f"2023-11-14T22:14:50Z    {COUNTS}",
     ]
     assert told(rollout()) == []
     assert told(None) == ["2023-11-14T22:14:52Z  here:1 does not answer; still trying"]
     assert told(None) == []
-    assert told(rollout()) == ["2023-11-14T22:14:54Z  running, canary 5 %; inconclusive: errors are not decided yet"]
+    assert told(rollout()) == ["2023-11-14T22:14:54Z  running, canary 5 %"]
     assert told(rollout(), after_s=10) == [f"2023-11-14T22:15:04Z    {COUNTS}"]
     assert told(rollout(status=pb.ROLLOUT_STATUS_PAUSED, reason="paused by bob", verdict=None)) == [
         "2023-11-14T22:15:05Z  paused, canary 5 %: paused by bob"

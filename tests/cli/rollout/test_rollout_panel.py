@@ -135,6 +135,15 @@ def test_a_verdict_that_waits_for_much_says_how_much():
     assert _lines(rollout(waits_for=[]))[-1] == "INCONCLUSIVE  errors are not decided yet"
 
 
+def test_a_stages_reason_takes_one_line():
+    """What failed is told in full."""
+    long = "canary 5 % has begun: " + "shadow 10 % has passed " * 9
+    assert _lines(rollout(reason=long), width=80)[1].endswith("…")
+    assert _lines(rollout(reason=long), width=80)[2] == ""
+    text = " ".join(_lines(ended(pb.ROLLOUT_STATUS_ROLLED_BACK, reason=long), width=80)[1:5])
+    assert text.split() == [*long.split()]
+
+
 def test_what_others_wrote_steers_no_terminal():
     """A reason or a note may hold anything."""
     text = "\n".join(_lines(rollout(reason="\x1b[31mred[bold]", waits_for=["\x1b]0;x\x07"])))

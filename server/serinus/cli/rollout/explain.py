@@ -12,8 +12,8 @@ from serinus.cli.rollout.documents import event_document, rollout_document
 from serinus.cli.rollout.flags import RolloutArgument, found
 from serinus.cli.rollout.history import events_table
 from serinus.cli.rollout.panel import heading, plan_line
-from serinus.cli.rollout.tables import arms_table, checks_table, pairs_line, verdict_lines
-from serinus.cli.rollout.words import ENDS, outcome_style, status_style
+from serinus.cli.rollout.tables import arms_table, checks_table, pairs_line
+from serinus.cli.rollout.words import ENDS, outcome_name, outcome_style, status_style
 from serinus.cli.target import JsonOption, Server, connected, server_command
 from serinus_api.v1 import admin_pb2 as pb
 
@@ -91,7 +91,8 @@ def _evidence(rollout: pb.Rollout) -> Iterator[RenderableType]:
     if not rollout.HasField("verdict"):
         yield cell("nothing: no stage was judged", "dim")
         return
-    yield from verdict_lines(rollout)
+    # The reason is what the checks say, which follows.
+    yield cell(outcome_name(rollout.verdict.outcome).upper(), f"bold {outcome_style(rollout.verdict.outcome)}")
     yield checks_table(rollout.verdict)
     for check in rollout.verdict.checks:
         yield cell(check.sentence, outcome_style(check.outcome))

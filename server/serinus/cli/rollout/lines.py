@@ -30,7 +30,7 @@ class Lines:
     def of(self, rollout: pb.Rollout | None) -> Iterator[Text]:
         """The lines for what was told; None for a server that does not answer."""
         now = self._clock()
-        news = None if rollout is None else (rollout.status, rollout.stage, rollout.reason, rollout.verdict.outcome)
+        news = None if rollout is None else (rollout.status, rollout.stage, rollout.reason)
         if rollout is None:
             if self._news != ():
                 yield _line(now, cell(f"{self._address} does not answer; still trying", "red"))
@@ -41,7 +41,9 @@ class Lines:
             yield _line(now, *_where(rollout))
         if now - self._counted_at >= _COUNTS_EVERY_S and rollout.arms:
             self._counted_at = now
-            yield _line(now, cell("  " + "; ".join(_counts(arm) for arm in rollout.arms), "dim"))
+            yield _line(
+                now, cell("  " + "; ".join((*(_counts(arm) for arm in rollout.arms), *_judged(rollout))), "dim")
+            )
 
 
 def _line(now: float, *parts: Text) -> Text:
@@ -52,11 +54,14 @@ def _line(now: float, *parts: Text) -> Text:
 def _where(rollout: pb.Rollout) -> tuple[Text, Text]:
     status = cell(status_name(rollout.status), status_style(rollout.status))
     stage = f", {rollout.stages[rollout.stage]}" if rollout.stage < len(rollout.stages) else ""
-    judged = ""
-    if rollout.HasField("verdict"):
-        judged = f"; {outcome_name(rollout.verdict.outcome)}: {rollout.verdict.reason}"
     reason = f": {rollout.reason}" if rollout.reason else ""
-    return status, cell(f"{stage}{reason}{judged}")
+    return status, cell(f"{stage}{reason}")
+
+
+def _judged(rollout: pb.Rollout) -> Iterator[str]:
+    if rollout.HasField("verdict"):
+        waits = f", waits for {rollout.waits_for[0]}" if rollout.waits_for else ""
+        yield outcome_name(rollout.verdict.outcome) + waits
 
 
 def _counts(arm: pb.ArmStatus) -> str:

@@ -30,7 +30,7 @@ def rollout_panel(rollout: pb.Rollout, now: float) -> RenderableType:
 def _parts(rollout: pb.Rollout, now: float) -> Iterator[RenderableType]:
     yield heading(rollout, now)
     if rollout.reason:
-        yield cell(rollout.reason, status_style(rollout.status))
+        yield _reason(rollout)
     yield ""
     yield plan_line(rollout)
     if rollout.status not in ENDS | LOST:
@@ -61,6 +61,14 @@ def heading(rollout: pb.Rollout, now: float) -> Text:
         cell(word, f"bold {status_style(rollout.status)}"),
         cell(f"  {lasted}  rollout {rollout.id}", "dim"),
     )
+
+
+def _reason(rollout: pb.Rollout) -> Text:
+    text = cell(rollout.reason, status_style(rollout.status))
+    if rollout.status == pb.ROLLOUT_STATUS_RUNNING:
+        # Why the stage before has passed matters less than how this one does; the journal has all of it.
+        text.no_wrap, text.overflow = True, "ellipsis"
+    return text
 
 
 def plan_line(rollout: pb.Rollout) -> Text:
