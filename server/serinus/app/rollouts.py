@@ -1,7 +1,6 @@
 """Rollouts on this server: what it counts and publishes, the controller that moves them, and what operators may do."""
 
 import asyncio
-import dataclasses
 import functools
 import secrets
 import threading
@@ -24,14 +23,11 @@ from serinus.rollout.controller import Controller
 from serinus.rollout.metric_reports import MetricReports
 from serinus.rollout.reporting import Reporting
 from serinus.rollout.servers import Reports
-from serinus.rollout.simulation import simulate
-from serinus.rollout.simulation_traffic import Assumed
+from serinus.rollout.simulation import Simulated, simulate
 from serinus.rollout.watching import Watching
 from serinus.serving.disagreements import Disagreement
 from serinus.serving.mirror import Mirrors
 from serinus.telemetry.metrics import Metrics
-from serinus.transport.rollout_ports import Simulated
-from serinus.transport.rollout_values import Assumed as AssumedRates
 from serinus.transport.rollout_values import MetricReport, SimulationOrder
 from serinus.transport.webhook_post import Post
 from serinus.transport.webhooks import Webhooks
@@ -183,8 +179,8 @@ class OperatedRollouts:
         work = functools.partial(
             simulate,
             order.spec,
-            _assumed(order.baseline),
-            _assumed(order.candidate),
+            order.baseline,
+            order.candidate,
             rate=order.rate,
             runs=order.runs,
             seed=order.seed,
@@ -192,11 +188,6 @@ class OperatedRollouts:
         )
         try:
             async with self._simulating:  # one at a time: each takes a core for as long as it lasts
-                found = await asyncio.to_thread(work)
+                return await asyncio.to_thread(work)
         finally:
             given_up.set()
-        return Simulated(**{field.name: getattr(found, field.name) for field in dataclasses.fields(Simulated)})
-
-
-def _assumed(said: AssumedRates) -> Assumed:
-    return Assumed(**{field.name: getattr(said, field.name) for field in dataclasses.fields(said)})

@@ -6,7 +6,6 @@ import grpc
 
 from open_inference.grpc_service_pb2 import ModelInferRequest
 from serinus.config.sections import LimitSettings
-from serinus.core.errors import Unsupported
 from serinus.core.predictor import Predictor
 from serinus.lifecycle.models import Models
 from serinus.telemetry.logs import Logs
@@ -40,7 +39,6 @@ class FaceParts:
     Attributes:
         models: What there is to serve.
         predictor: What answers predictions: `models`, or what stands in front of them.
-        rollouts: None has no methods about rollouts and splits.
     """
 
     models: Models
@@ -52,7 +50,7 @@ class FaceParts:
     limits: LimitSettings
     facts: ServerFacts
     registry: RegistryParts
-    rollouts: RolloutPorts | None = None
+    rollouts: RolloutPorts
 
 
 class Face:
@@ -126,21 +124,15 @@ class Face:
             metrics=parts.metrics,
             facts=parts.facts,
             is_ready=self.is_ready,
-            workers=ports.workers if ports else tuple,
+            workers=ports.workers,
         )
         controls = Controls(
             placements=parts.registry.placements,
             audit=parts.registry.audit,
             calls=calls,
             serving=admin.serving,
-            drain=ports.drain if ports else _stay,
+            drain=ports.drain,
         )
-        if ports is None:
-            return admin.handler(controls.unary())
         rollouts = RolloutControls(ports.rollouts, calls)
         traffic = TrafficControls(ports.traffic, calls)
         return admin.handler({**controls.unary(), **rollouts.unary(), **traffic.unary()}, rollouts.answers())
-
-
-def _stay(_actor: str) -> None:
-    raise Unsupported("this server cannot be told to leave")

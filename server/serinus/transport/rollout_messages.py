@@ -11,12 +11,12 @@ from serinus.registry.sql.audit import canonical_json
 from serinus.rollout.plan import stage_text
 from serinus.rollout.ports import Stored
 from serinus.rollout.rollout import Check, Outcome, Rollout, Status, Verdict
+from serinus.rollout.simulation import Simulated
 from serinus.rollout.view import ArmView, RolloutView
 from serinus.serving.disagreements import Disagreement
 from serinus.transport.paging import all_that_fit
 from serinus.transport.predict_codec import TO_WIRE
 from serinus.transport.registry_messages import timestamp, timestamp_of
-from serinus.transport.rollout_ports import Simulated
 from serinus_api.v1 import admin_pb2 as pb
 from serinus_api.v1 import predict_pb2
 

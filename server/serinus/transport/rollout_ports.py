@@ -14,33 +14,11 @@ from serinus.core.version import ModelVersion
 from serinus.registry.records import ModelRecord, Page
 from serinus.registry.rollout_records import JournalEntry
 from serinus.rollout.ports import Stored
+from serinus.rollout.simulation import Simulated
 from serinus.rollout.view import RolloutView
 from serinus.serving.disagreements import Disagreement
 from serinus.serving.guards import BreakerView
 from serinus.transport.rollout_values import MetricReport, SimulationOrder, SplitOrder, Worker
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Simulated:
-    """What became of a plan that was played.
-
-    Attributes:
-        runs: How often.
-        outcomes: Share of the runs that ended so, by a word; with the ends of its exact 95 % interval.
-        exposed_p50: Calls that the candidate got, in half of the runs at most.
-        exposed_p90: In nine of ten runs at most.
-        seconds_p50: How long it took, likewise.
-        seconds_p90: Likewise.
-        failed_by: Share of the failed runs by the check that failed them.
-    """
-
-    runs: int
-    outcomes: Mapping[str, tuple[float, float, float]]
-    exposed_p50: int
-    exposed_p90: int
-    seconds_p50: float
-    seconds_p90: float
-    failed_by: Mapping[str, float]
 
 
 class Rollouts(Protocol):

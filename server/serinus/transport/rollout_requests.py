@@ -8,8 +8,10 @@ from serinus.config.errors import ConfigError
 from serinus.config.rollout_spec import RolloutSpec, parse_rollout_spec
 from serinus.core.errors import InvalidInput
 from serinus.core.version import check_model_name
+from serinus.rollout.simulation import MOST_RUNS
+from serinus.rollout.simulation_traffic import Assumed
 from serinus.transport.registry_requests import check_count, finite, out_of_range
-from serinus.transport.rollout_values import Assumed, MetricReport, SimulationOrder
+from serinus.transport.rollout_values import MetricReport, SimulationOrder
 from serinus.transport.wire_limits import check_text
 from serinus_api.v1 import admin_pb2 as pb
 
@@ -18,7 +20,6 @@ _LONGEST_REASON_BYTES = 1024  # two sentences, for the journal
 _LONGEST_METRIC_BYTES = 64
 _MOST_VALUES = 10_000  # of one report: a minute of a busy site
 _MOST_METRICS = 32  # of one plan
-_MOST_RUNS = 10_000
 _USUAL_RUNS = 200  # shows a probability to a few percent
 _HIGHEST_RATE = 1e6  # calls a second; no model gets more
 
@@ -124,8 +125,8 @@ async def simulation_of(asked: pb.SimulateRolloutRequest) -> SimulationOrder:
     """
     if not 0 < asked.rate <= _HIGHEST_RATE:
         raise out_of_range("rate", f"more than 0 and at most {_HIGHEST_RATE:g}", asked.rate)
-    if asked.runs > _MOST_RUNS:
-        raise out_of_range("runs", f"at most {_MOST_RUNS}", asked.runs)
+    if asked.runs > MOST_RUNS:
+        raise out_of_range("runs", f"at most {MOST_RUNS}", asked.runs)
     return SimulationOrder(
         baseline=_assumed("baseline", asked.baseline),
         candidate=_assumed("candidate", asked.candidate),

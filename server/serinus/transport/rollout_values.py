@@ -1,9 +1,9 @@
 """What operators order of rollouts and splits, as read from messages and unresolved; what they are told of a server."""
 
 import dataclasses
-from collections.abc import Mapping
 
 from serinus.config.rollout_spec import RolloutSpec
+from serinus.rollout.simulation_traffic import Assumed
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -23,25 +23,6 @@ class MetricReport:
     metric: str
     values: tuple[float, ...]
     report_id: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Assumed:
-    """What is assumed of a version. All rates are shares of its calls.
-
-    Attributes:
-        error_rate: Calls that it fails.
-        slow_rate: Calls slower than the limit.
-        invalid_rate: Answers that cannot be meant.
-        disagreement_rate: Mirrored calls that it answers differently.
-        metric_means: By name of the metric.
-    """
-
-    error_rate: float = 0.0
-    slow_rate: float = 0.0
-    invalid_rate: float = 0.0
-    disagreement_rate: float = 0.0
-    metric_means: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
