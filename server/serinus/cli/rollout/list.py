@@ -10,7 +10,10 @@ from serinus.cli.output import cell, console, plain_table, print_json
 from serinus.cli.rollout.documents import rollout_document
 from serinus.cli.rollout.words import ENDS, candidate_text, status_name, status_style
 from serinus.cli.target import JsonOption, Server, connected, server_command
+from serinus.telemetry.log_fields import shortened
 from serinus_api.v1 import admin_pb2 as pb
+
+_LONGEST_REASON = 120  # `rollout status` has all of it
 
 
 @server_command
@@ -42,7 +45,7 @@ def list_rollouts(
             cell("" if rollout.status in ENDS else _stage(rollout)),
             cell(time_text(rollout.started_at)),
             cell(rollout.started_by),
-            cell(rollout.reason),
+            cell(shortened(rollout.reason, _LONGEST_REASON)),
         )
     console().print(table)
 

@@ -48,11 +48,11 @@ def outcome_style(outcome: "pb.Outcome.ValueType") -> str:
 
 
 def odds(value: float) -> str:
-    """Evidence as odds against chance: "4.2", "4,120", "3.1e+09"."""
+    """Evidence as odds against chance: "4.2", "4,120", "10^9"."""
     if not math.isfinite(value):
         return "∞" if value > 0 else "-"
     if value >= _MILLION:
-        return f"{value:.1e}"
+        return f"10^{math.log10(value):.0f}"
     return f"{value:,.0f}" if value >= _TEN else f"{value:.2g}"
 
 
