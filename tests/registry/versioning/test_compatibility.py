@@ -135,8 +135,10 @@ def test_inputs_may_grow_and_outputs_may_be_added(old: str, new: str, level: Cha
         # Rows.
         ("x[N*,8] -> y[N*]", "x[N,8] -> y[N]", PATCH,
          ["input 'x' has no batch axis any more", "output 'y' has no batch axis any more"]),
-        ("x[N*,8] -> y[M*]", "x[N,8] -> y[M]", MAJOR,
-         ["axis 0 of output 'y' was as long as axis 0 of input 'x' and is free now",
+        ("x[N*,8] -> y[M*]", "x[N,8] -> y[M]", PATCH,
+         ["input 'x' has no batch axis any more", "output 'y' has no batch axis any more"]),
+        ("x[N*,8] -> y[M*]", "x[N,8] -> y[4]", MAJOR,
+         ["axis 0 of output 'y' was as long as axis 0 of input 'x' and has length 4 now",
           "input 'x' has no batch axis any more", "output 'y' has no batch axis any more"]),
         ("x[N*,L] -> y[N*]", "x[L,N*] -> y[N*]", MAJOR,
          ["input 'x' had its rows on axis 0 and has them on 1 now",

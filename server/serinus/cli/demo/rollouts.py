@@ -21,6 +21,7 @@ SABOTAGED_PERCENT: Final = 20
 
 _ACTOR: Final = "serinus demo"
 _CALLERS: Final = 8  # as many as in the rest of the demo
+_PAUSE_S: Final = 0.08  # of a caller: a server that is busy all the time has none left for copies of calls
 
 # Steps of seconds rather than hours, and limits that a few hundred calls can show to be kept.
 PLAN: Final[Mapping[str, object]] = {
@@ -131,6 +132,7 @@ async def _callers(
             else:
                 tally.answered[answer.version] += 1
                 tally.rescued += answer.fallback
+            await asyncio.sleep(_PAUSE_S)
 
     async with asyncio.TaskGroup() as callers:
         for _ in range(_CALLERS):

@@ -14,8 +14,9 @@ Names of free lengths say nothing but which axes are equally long. Inputs that m
 they need not any more allows new ones (MINOR). An output that was as long as an input must stay so, for the calls that
 fitted before: where [1,8] -> [1,4] becomes [N,8] -> [N,4], those calls get what they always got.
 
-A batch axis that is lost or new changes how fast calls are answered, and not what a call is: PATCH. One that moved
-gives both axes another meaning: MAJOR.
+A batch axis that is lost or new changes how fast calls are answered, and not what a call is: PATCH. A model that loses
+all of them, as quantizing can make its rows depend on each other, is still taken to give as many rows as it gets. One
+that moved gives both axes another meaning: MAJOR.
 """
 
 import dataclasses
