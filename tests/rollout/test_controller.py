@@ -130,6 +130,17 @@ async def test_a_candidate_is_not_blamed_for_what_stable_suffers_too():
 
 
 @virtual
+async def test_a_candidate_that_is_bad_now_and_then_is_taken_out():
+    """Two bad seconds in twenty, good ones between them: what was seen is not forgotten."""
+    fleet = fleet_of(begun({"canary": {"weight": 5, "min_s": 300, "max_s": 600}}, WHOLE), rate=200)
+    controller = fleet.controller()
+    for look in range(200):
+        fleet.behave(CANDIDATE, ERRING if look % 20 in {10, 11} else Manners())
+        await fleet.play(controller, 1)
+    assert fleet.journal.events == ["prepared", "measured", "failing", "rolled_back"]
+
+
+@virtual
 async def test_a_candidate_that_cannot_be_loaded_is_taken_out():
     """One server says so, and it is over before a call was sent."""
     fleet = fleet_of(begun(FIVE, WHOLE), servers=2)

@@ -1,6 +1,6 @@
 """What people do to rollouts: start them, stop their clock, move them on, take the candidate out."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from serinus.config.rollout_spec import RolloutSpec
@@ -82,13 +82,7 @@ class Rollouts:
             Refused: NO_STABLE, ALREADY_STABLE, SAME_VERSION, INCOMPATIBLE, LAST_FAILED, ROLLOUT_ACTIVE.
             Conflict: the model is at another revision.
         """
-        for _ in range(_TRIES - 1):
-            try:
-                return await self._started(spec, actor, expected_revision)
-            except Conflict:
-                if expected_revision is not None:
-                    raise
-        return await self._started(spec, actor, expected_revision)
+        return await _tried(lambda: self._started(spec, actor, expected_revision), expected_revision)
 
     async def pause(self, rollout: str, *, actor: str, expected_revision: int | None) -> RolloutView:
         """Stop the clock; the weights stay."""
@@ -180,13 +174,7 @@ class Rollouts:
                 raise Refused(message, reason="LAST_FAILED", field="candidate")
 
     async def _command(self, rollout: str, command: _Command, actor: str, expected_revision: int | None) -> RolloutView:
-        for _ in range(_TRIES - 1):
-            try:
-                return await self._commanded(rollout, command, actor, expected_revision)
-            except Conflict:
-                if expected_revision is not None:
-                    raise
-        return await self._commanded(rollout, command, actor, expected_revision)
+        return await _tried(lambda: self._commanded(rollout, command, actor, expected_revision), expected_revision)
 
     async def _commanded(
         self, rollout: str, command: _Command, actor: str, expected_revision: int | None
@@ -230,6 +218,16 @@ class Rollouts:
             status=entry.status,
             actor=actor,
         )
+
+
+async def _tried(attempt: Callable[[], Awaitable[RolloutView]], expected_revision: int | None) -> RolloutView:
+    """What `attempt` gives; tried again when others were faster, unless somebody named what they have seen."""
+    for _ in range(_TRIES - 1 if expected_revision is None else 0):
+        try:
+            return await attempt()
+        except Conflict:
+            continue
+    return await attempt()
 
 
 def _number(rollout: Rollout, selector: str) -> int:
