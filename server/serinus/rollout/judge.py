@@ -82,7 +82,7 @@ def _checks_of_calls(
             yield rate_check(evidence, rollout, candidate, (name, guardrail), has_control=has_control)
     for metric in guardrails.metrics:
         yield metric_check(evidence, rollout, candidate, metric)
-    yield run_check(evidence, rollout, candidate)
+    yield run_check(evidence, rollout, candidate, has_control=has_control)
 
 
 def _minima(evidence: Evidence, rollout: Rollout, at: float) -> Iterator[str]:

@@ -23,6 +23,9 @@ _AGAINST_STABLE: Final = 0.5
 _BY_ITSELF: Final = 0.25  # over all stages together, because each begins to count anew
 _FOR_STABLE: Final = 0.25  # that the bound of stable's earlier rate does not hold
 
+_SUSPICIOUS: Final = 10.0
+"""Evidence with which nothing passes: a ceiling leaves room for candidates that are worse than stable."""
+
 _WHAT: Final = {ERRORS: "failed", INVALID: "were answered with what cannot be meant"}
 
 
@@ -147,7 +150,7 @@ def _weighted(case: Case, logs_by_itself: list[float]) -> float:
 
 
 def _beside_stable(case: Case) -> Check:
-    """1. Worse than stable or than the ceiling: fail. 2. Shown to be better than one of them: pass. 3. Else unknown."""
+    """1. Worse than stable or than the ceiling: fail. 2. It looks so: wait. 3. Shown to keep one: pass. 4. Else wait."""
     ceiling, now = case.guardrail.ceiling, case.candidate_now
     stable_is_above = ceiling is not None and (case.baseline_now.rate or 0.0) > ceiling
     logs = [] if ceiling is None or stable_is_above else [means.log_evidence_above(now.trials, now.failures, ceiling)]
@@ -156,6 +159,9 @@ def _beside_stable(case: Case) -> Check:
         return _failed(case, evidence, case.candidate, case.baseline)
     counts = case.counts(case.candidate, case.baseline)
     bound, allowed = case.ratio_bound, 1.0 + case.guardrail.margin
+    if evidence >= _SUSPICIOUS:
+        text = f"{counts}, which looks worse; evidence {odds(evidence)}, the limit is {odds(case.limit)}"
+        return case.check(Outcome.INCONCLUSIVE, text, evidence, bound, allowed)
     if bound <= allowed:
         text = f"{counts}; the rate is at most {bound:.3g} times stable's, {allowed:.3g} times is allowed"
         return case.check(Outcome.PASS, text, evidence, bound, allowed)
@@ -175,14 +181,14 @@ def _beside_stable(case: Case) -> Check:
 def _alone(case: Case) -> Check:
     """The same where stable gets no calls: the ceiling, and stable's rate as it was at another time.
 
-    What happens to everybody at one time cannot be told from what is the candidate's fault. So a rise counts by looks
-    and not by calls: a burst of failures within a second is one look, however many calls it hits.
+    What happens to everybody at one time cannot be told from what is the candidate's fault. So what fails it counts by
+    looks and not by calls: a burst of failures within a second is one look, however many calls it hits.
     """
     ceiling, now, before = case.guardrail.ceiling, case.candidate_now, case.baseline
     is_known = before.trials >= ENOUGH_CALLS
     logs = []
     if ceiling is not None and (before.rate or 0.0) <= ceiling:
-        logs.append(means.log_evidence_above(now.trials, now.failures, ceiling))
+        logs.append(means.log_evidence_above(now.looks, now.rates, ceiling))
     allowed = 1.0 + case.guardrail.margin
     if is_known:
         usual = allowed * means.upper_bound(before.looks, before.rates, _FOR_STABLE * case.alpha)

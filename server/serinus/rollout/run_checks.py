@@ -17,6 +17,8 @@ CONSECUTIVE: Final = "consecutive"
 
 _NO_CALLS: Final = Late(since=0.0, at=0.0)
 _FAR_WORSE: Final = 2.0  # an outage that has just begun fails both arms alike, however little of it was seen yet
+_PATIENCE_ALONE: Final = 20
+"""Where stable gets no calls, nobody knows whether it is healthy: an outage of half of all calls must not count."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,10 +41,18 @@ class _Run:
         return self.is_alone, self.length / self.limit
 
 
-def run_check(evidence: Evidence, rollout: Rollout, candidate: ModelVersion) -> Check:
-    """The longest run of failures that a candidate has now, on the server where that says most."""
-    found = list(_runs(evidence, rollout, candidate))
-    run = max(found, key=lambda each: each.nearness, default=_Run(0, _limit(rollout, _usual(evidence)), is_alone=True))
+def run_check(evidence: Evidence, rollout: Rollout, candidate: ModelVersion, *, has_control: bool) -> Check:
+    """The longest run of failures that a candidate has now, on the server where that says most.
+
+    Args:
+        evidence: All that was counted.
+        rollout: Where it stands.
+        candidate: Which.
+        has_control: Whether stable gets calls too.
+    """
+    patience = 1 if has_control else _PATIENCE_ALONE
+    none = _Run(0, patience * _limit(rollout, _usual(evidence)), is_alone=True)
+    run = max(_runs(evidence, rollout, candidate, patience), key=lambda each: each.nearness, default=none)
     alpha = runs_alpha(rollout)
     text = f"{whole(run.length)} calls in a row have failed, {whole(run.limit)} are too many"
     if run.length < run.limit:
@@ -68,13 +78,13 @@ def run_check(evidence: Evidence, rollout: Rollout, candidate: ModelVersion) -> 
     )
 
 
-def _runs(evidence: Evidence, rollout: Rollout, candidate: ModelVersion) -> Iterator[_Run]:
+def _runs(evidence: Evidence, rollout: Rollout, candidate: ModelVersion, patience: int) -> Iterator[_Run]:
     for server in evidence.servers.values():
         late = server.late.get(candidate.number, _NO_CALLS)
         if late.run:
             stable = server.late.get(evidence.baseline, _NO_CALLS)
             rate = max(stable.rate, _usual(evidence))
-            limit = _limit(rollout, rate)
+            limit = patience * _limit(rollout, rate)
             yield _Run(late.run, limit, is_alone=stable.run < limit and late.rate > _FAR_WORSE * rate)
 
 

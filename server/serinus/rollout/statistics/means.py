@@ -20,19 +20,20 @@ from scipy.special import betainc, betaincc, betaln  # type: ignore[import-untyp
 
 _HALF: Final = 0.5  # Jeffreys' density: a rate near 0 costs little more than one near 1/2
 _LOG_DENSITY: Final = float(betaln(_HALF, _HALF))
+_PRECISION: Final = 1e-5  # of a bound: nobody reads more digits
 _EDGE: Final = 1e-12  # as near as bounds come to 0 and 1, where logarithms end
 
 
 def log_evidence_above(count: float, total: float, mean: float) -> float:
     """Logarithm of the evidence that the mean of `count` values with sum `total` lies above `mean`."""
-    past, before = (betaincc(*beta, mean) for beta in _densities(count, total))
-    return _log_evidence(count, total, mean, float(past), float(before))
+    after = float(betaincc(total + _HALF, count - total + _HALF, mean))
+    return _log_evidence(count, total, mean, after, 1.0 - _mass_below(mean))
 
 
 def log_evidence_below(count: float, total: float, mean: float) -> float:
     """Logarithm of the evidence that it lies below."""
-    past, before = (betainc(*beta, mean) for beta in _densities(count, total))
-    return _log_evidence(count, total, mean, float(past), float(before))
+    after = float(betainc(total + _HALF, count - total + _HALF, mean))
+    return _log_evidence(count, total, mean, after, _mass_below(mean))
 
 
 def upper_bound(count: float, total: float, alpha: float) -> float:
@@ -51,9 +52,9 @@ def lower_bound(count: float, total: float, alpha: float) -> float:
     return _root(lambda mean: log_evidence_above(count, total, mean) - limit, 0.0, total / count)
 
 
-def _densities(count: float, total: float) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Parameters of the beta density behind the values and before them."""
-    return (total + _HALF, count - total + _HALF), (_HALF, _HALF)
+def _mass_below(mean: float) -> float:
+    """How much of Beta(1/2, 1/2), which is the arcsine distribution, lies below a mean."""
+    return 2.0 / math.pi * math.asin(math.sqrt(mean))
 
 
 def _log_evidence(count: float, total: float, mean: float, mass_after: float, mass_before: float) -> float:
@@ -69,4 +70,4 @@ def _root(excess: Callable[[float], float], low: float, high: float) -> float:
     at_low, at_high = excess(low), excess(high)
     if at_low * at_high >= 0:
         return low if at_low > at_high else high
-    return float(brentq(excess, low, high, xtol=_EDGE, rtol=1e-6))
+    return float(brentq(excess, low, high, xtol=_EDGE, rtol=_PRECISION))
