@@ -65,6 +65,12 @@ class Case:
         return 1.0 / self.alpha
 
     @property
+    def is_stable_above(self) -> bool:
+        """Whether stable breaks the ceiling in this stage as well."""
+        ceiling = self.guardrail.ceiling
+        return ceiling is not None and (self.baseline_now.rate or 0.0) > ceiling
+
+    @property
     def log_against_stable(self) -> float:
         """Evidence of all calls that were weighed against stable's, as a logarithm."""
         if self.log_likelihoods is None:
@@ -136,86 +142,85 @@ def rate_check(
     if name == LATENCY and rollout.slow_s is None:
         text = f"nobody knows what is slow: no SLO, no limit, and stable has not answered {ENOUGH_CALLS} calls yet"
         return case.check(Outcome.INCONCLUSIVE, text, 1.0, None, None)
+    found = _evidence(case, _against_itself(case) if has_control else _against_earlier(case))
+    if found >= case.limit:
+        counts = case.counts(case.candidate, case.baseline)
+        text = f"{counts}; evidence {odds(found)}, the limit is {odds(case.limit)}"
+        return case.check(Outcome.FAIL, text, found, case.ratio_bound, 1.0 + limit.margin)
     if not case.candidate_now.trials:
-        return case.check(
-            Outcome.INCONCLUSIVE, "no calls of the candidate yet in this stage", _weighted(case, []), None, None
-        )
-    return _beside_stable(case) if has_control else _alone(case)
+        return case.check(Outcome.INCONCLUSIVE, "no calls of the candidate yet in this stage", found, None, None)
+    return _beside_stable(case, found) if has_control else _alone(case, found)
 
 
-def _weighted(case: Case, logs_by_itself: list[float]) -> float:
+def _evidence(case: Case, logs_by_itself: list[float]) -> float:
     """Evidence of all tests of a check together."""
     by_itself = sum(map(e_value, logs_by_itself)) / len(logs_by_itself) if logs_by_itself else 0.0
     return _AGAINST_STABLE * e_value(case.log_against_stable) + _BY_ITSELF * by_itself / case.stages
 
 
-def _beside_stable(case: Case) -> Check:
-    """1. Worse than stable or than the ceiling: fail. 2. It looks so: wait. 3. Shown to keep one: pass. 4. Else wait."""
+def _against_itself(case: Case) -> list[float]:
+    """Evidence that the candidate is above the ceiling, unless stable is too."""
     ceiling, now = case.guardrail.ceiling, case.candidate_now
-    stable_is_above = ceiling is not None and (case.baseline_now.rate or 0.0) > ceiling
-    logs = [] if ceiling is None or stable_is_above else [means.log_evidence_above(now.trials, now.failures, ceiling)]
-    evidence = _weighted(case, logs)
-    if evidence >= case.limit:
-        return _failed(case, evidence, case.candidate, case.baseline)
+    if ceiling is None or case.is_stable_above:
+        return []
+    return [means.log_evidence_above(now.trials, now.failures, ceiling)]
+
+
+def _against_earlier(case: Case) -> list[float]:
+    """The same where stable gets no calls, and evidence that the candidate is above what stable was at another time.
+
+    What happens to everybody at one time cannot be told from what is the candidate's fault. So both count by looks and
+    not by calls: a burst of failures within a second is one look, however many calls it hits.
+    """
+    ceiling, now, before = case.guardrail.ceiling, case.candidate_now, case.baseline
+    logs = []
+    if ceiling is not None and (before.rate or 0.0) <= ceiling:
+        logs.append(means.log_evidence_above(now.looks, now.rates, ceiling))
+    if before.trials >= ENOUGH_CALLS:
+        most = (1.0 + case.guardrail.margin) * means.upper_bound(before.looks, before.rates, _FOR_STABLE * case.alpha)
+        logs.append(means.log_evidence_above(now.looks, now.rates, most) if most < 1.0 else -math.inf)
+    return logs
+
+
+def _beside_stable(case: Case, found: float) -> Check:
+    """1. It looks worse than stable: wait. 2. Shown to be no worse, or below the ceiling: pass. 3. Else wait."""
+    ceiling, now = case.guardrail.ceiling, case.candidate_now
     counts = case.counts(case.candidate, case.baseline)
     bound, allowed = case.ratio_bound, 1.0 + case.guardrail.margin
-    if evidence >= _SUSPICIOUS:
-        text = f"{counts}, which looks worse; evidence {odds(evidence)}, the limit is {odds(case.limit)}"
-        return case.check(Outcome.INCONCLUSIVE, text, evidence, bound, allowed)
+    if found >= _SUSPICIOUS:
+        text = f"{counts}, which looks worse; evidence {odds(found)}, the limit is {odds(case.limit)}"
+        return case.check(Outcome.INCONCLUSIVE, text, found, bound, allowed)
     if bound <= allowed:
         text = f"{counts}; the rate is at most {bound:.3g} times stable's, {allowed:.3g} times is allowed"
-        return case.check(Outcome.PASS, text, evidence, bound, allowed)
+        return case.check(Outcome.PASS, text, found, bound, allowed)
     if ceiling is None:
-        text = f"{counts}; too few have failed to compare: {_times(bound)}, {allowed:.3g} times is allowed"
-        return case.check(Outcome.INCONCLUSIVE, text, evidence, bound, allowed)
+        known = "nothing is known" if math.isinf(bound) else f"the rate is at most {bound:.3g} times stable's"
+        text = f"{counts}; too few have failed to compare: {known}, {allowed:.3g} times is allowed"
+        return case.check(Outcome.INCONCLUSIVE, text, found, bound, allowed)
     highest = means.upper_bound(now.trials, now.failures, case.alpha)
     counts = case.counts(now, case.baseline_now)
     text = f"{counts}; the rate is at most {percent(highest)}, {percent(ceiling)} is allowed"
     if highest <= ceiling:
-        return case.check(Outcome.PASS, text, evidence, highest, ceiling)
-    if stable_is_above:
+        return case.check(Outcome.PASS, text, found, highest, ceiling)
+    if case.is_stable_above:
         text = f"{counts}: stable is above {percent(ceiling)} too, which is not held against the candidate"
-    return case.check(Outcome.INCONCLUSIVE, text, evidence, highest, ceiling)
+    return case.check(Outcome.INCONCLUSIVE, text, found, highest, ceiling)
 
 
-def _alone(case: Case) -> Check:
-    """The same where stable gets no calls: the ceiling, and stable's rate as it was at another time.
-
-    What happens to everybody at one time cannot be told from what is the candidate's fault. So what fails it counts by
-    looks and not by calls: a burst of failures within a second is one look, however many calls it hits.
-    """
+def _alone(case: Case, found: float) -> Check:
+    """Where stable gets no calls: below the ceiling, or no more than stable may have had when it did."""
     ceiling, now, before = case.guardrail.ceiling, case.candidate_now, case.baseline
-    is_known = before.trials >= ENOUGH_CALLS
-    logs = []
-    if ceiling is not None and (before.rate or 0.0) <= ceiling:
-        logs.append(means.log_evidence_above(now.looks, now.rates, ceiling))
-    allowed = 1.0 + case.guardrail.margin
-    if is_known:
-        usual = allowed * means.upper_bound(before.looks, before.rates, _FOR_STABLE * case.alpha)
-        logs.append(means.log_evidence_above(now.looks, now.rates, usual) if usual < 1.0 else -math.inf)
-    evidence = _weighted(case, logs)
-    if evidence >= case.limit:
-        return _failed(case, evidence, now, before)
     counts = f"{case.counts(now, before)} when it still got calls"
     if ceiling is not None:
         highest = means.upper_bound(now.trials, now.failures, case.alpha)
         text = f"{counts}; the rate is at most {percent(highest)}, {percent(ceiling)} is allowed"
         if highest <= ceiling:
-            return case.check(Outcome.PASS, text, evidence, highest, ceiling)
-    if not is_known:
+            return case.check(Outcome.PASS, text, found, highest, ceiling)
+    if before.trials < ENOUGH_CALLS:
         text = f"{counts}; stable was measured too little to compare with"
-        return case.check(Outcome.INCONCLUSIVE, text, evidence, None, None)
+        return case.check(Outcome.INCONCLUSIVE, text, found, None, None)
     rate = now.failures / now.trials
-    known = allowed * means.upper_bound(before.trials, before.failures, case.alpha)
-    text = f"{counts}; {percent(known)} would be no more than stable may have had"
-    outcome = Outcome.PASS if rate <= known else Outcome.INCONCLUSIVE
-    return case.check(outcome, text, evidence, rate, known)
-
-
-def _failed(case: Case, evidence: float, candidate: Tally, baseline: Tally) -> Check:
-    text = f"{case.counts(candidate, baseline)}; evidence {odds(evidence)}, the limit is {odds(case.limit)}"
-    return case.check(Outcome.FAIL, text, evidence, case.ratio_bound, 1.0 + case.guardrail.margin)
-
-
-def _times(bound: float) -> str:
-    return "nothing is known" if math.isinf(bound) else f"the rate is at most {bound:.3g} times stable's"
+    most = (1.0 + case.guardrail.margin) * means.upper_bound(before.trials, before.failures, case.alpha)
+    text = f"{counts}; {percent(most)} would be no more than stable may have had"
+    outcome = Outcome.PASS if rate <= most else Outcome.INCONCLUSIVE
+    return case.check(outcome, text, found, rate, most)
