@@ -10,11 +10,9 @@ from serinus.config.version_facts import ServingOptions, VersionFacts
 from serinus.registry.records import Examination, GoldenResult
 from serinus.runtime.intake import Intake, IntakeLimits
 
-_NOT_APPLIED: Final = {
-    "slo": "serving.slo is recorded and shown on the card, and nothing acts on it yet",
-    "fallback": "serving.fallback is recorded, and not applied yet: no other version answers in this one's place",
-    "padding": "serving.padding is recorded, and not applied yet: only calls of equal lengths share a run",
-}
+_PADDING: Final = "serving.padding is recorded, and not applied yet: only calls of equal lengths share a run"
+_ERROR_RATE: Final = "serving.slo.error_rate is shown on the card; a rollout's ceilings are what acts on errors"
+_OTHER_MODEL: Final = "serving.fallback: versions of this model stand in for it; another model only once 'serinus traffic fallback' names it"
 
 
 class Examiner:
@@ -44,7 +42,12 @@ class Examiner:
 
 def not_applied(serving: ServingOptions) -> tuple[str, ...]:
     """What an author says about serving that has no effect, a sentence each: nobody should learn it from traffic."""
-    return tuple(note for name, note in _NOT_APPLIED.items() if name in serving.model_dump(exclude_defaults=True))
+    notes = {
+        _ERROR_RATE: serving.slo.error_rate is not None,
+        _OTHER_MODEL: any("@" in said for said in serving.fallback),
+        _PADDING: bool(serving.padding),
+    }
+    return tuple(note for note, is_true in notes.items() if is_true)
 
 
 def intake_limits(settings: IntakeSettings) -> IntakeLimits:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection
 from typing import Protocol
 
+from serinus.app.declared_fallback import with_declared_fallback
 from serinus.app.plans import plan_of
 from serinus.core.traffic import NO_TRAFFIC, Traffic
 from serinus.lifecycle.plan import ModelPlan
@@ -91,8 +92,9 @@ class Following:
                 log.warning("model ignored", model=record.name, reason="the operator named another model so")
         else:
             # One after the other without a pause: no call sees an alias moved and a split that should be gone.
-            self._models.apply(plan_of(record, self._mode))
-            self._route(record.name, record.traffic)
+            wanted = with_declared_fallback(record)
+            self._models.apply(plan_of(wanted, self._mode))
+            self._route(record.name, wanted.traffic)
         self._applied[record.name] = record
 
     def _drop(self, name: str) -> None:

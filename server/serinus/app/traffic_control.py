@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from serinus.app.declared_fallback import with_declared_fallback
 from serinus.app.following import Following
 from serinus.core.errors import InvalidInput, Refused
 from serinus.core.selector import STABLE
@@ -59,7 +60,7 @@ class TrafficControl:
 
     async def get(self, model: str) -> ModelRecord:
         """One model with what was decided about its calls."""
-        return await self._registry.model(model)
+        return with_declared_fallback(await self._registry.model(model))
 
     async def set_split(
         self, model: str, order: SplitOrder | None, *, actor: str, expected_revision: int | None
