@@ -12,7 +12,9 @@ from serinus.runtime.intake import Intake, IntakeLimits
 
 _PADDING: Final = "serving.padding is recorded, and not applied yet: only calls of equal lengths share a run"
 _ERROR_RATE: Final = "serving.slo.error_rate is shown on the card; a rollout's ceilings are what acts on errors"
-_OTHER_MODEL: Final = "serving.fallback: versions of this model stand in for it; another model only once 'serinus traffic fallback' names it"
+_OTHER_MODEL: Final = (
+    "serving.fallback: versions of this model stand in for it; another one only if 'serinus traffic fallback' says so"
+)
 
 
 class Examiner:

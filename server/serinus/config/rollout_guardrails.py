@@ -11,6 +11,10 @@ _CHECKS = frozenset({"errors", "latency", "invalid", "disagreement", "consecutiv
 """What is judged without anybody's report."""
 
 
+SCHEDULING_S = 0.002
+"""By so much the event loop and the machine delay a call now and then, whatever the model does."""
+
+
 class RateGuardrail(Section):
     """A limit on the share of calls that something is wrong with.
 
@@ -32,10 +36,14 @@ class LatencyGuardrail(RateGuardrail):
     """The same for calls slower than a limit.
 
     Attributes:
-        limit_s: What is slow; None stands for the version's SLO, or else for stable's p99 when the rollout starts.
+        limit_s: What is slow; None stands for the version's SLO, or else for (1 + slack) times stable's p99 when the
+            rollout starts, and `SCHEDULING_S` more at least.
+        slack: How much slower than stable's slowest calls is slow. A candidate's calls are run apart from stable's,
+            which alone makes a few of them as late as the slowest.
     """
 
     limit_s: Number | None = Field(default=None, gt=0, le=3600)
+    slack: Number = Field(default=0.5, ge=0, le=100)  # what is twice as slow shows, what is a tenth slower does not
 
 
 class InvalidGuardrail(RateGuardrail):

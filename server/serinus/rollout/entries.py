@@ -72,5 +72,5 @@ def entry_of(before: Rollout, event: Event, after: Rollout, numbers: Numbers) ->
     what = happening(before, event, after)
     reason = after.reason
     if what is Happening.MEASURED and after.slow_s is not None:
-        reason = f"a call that takes longer than {1000 * after.slow_s:.4g} ms is slow: that is stable's p99"
+        reason = f"a call that takes longer than {1000 * after.slow_s:.4g} ms is slow, by stable's own"
     return Entry(what.value, after.status.value, reason, numbers)

@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
+from serinus.config.rollout_guardrails import SCHEDULING_S, LatencyGuardrail
 from serinus.config.rollout_spec import AbStage, ApprovalStage, BlueGreenStage, CanaryStage, ShadowStage
 from serinus.core.version import ModelVersion
 from serinus.rollout.contest import INTERVAL, contest
@@ -52,12 +53,16 @@ def waits_for(evidence: Evidence, rollout: Rollout, verdict: Verdict, at: float)
     return (*_minima(evidence, rollout, at), *_doubts(rollout, verdict.checks, verdict.winner))
 
 
-def baseline_p99(evidence: Evidence) -> float | None:
-    """Stable's p99 in seconds, rounded up to its bucket; None before it is known well enough."""
+def slow_limit(evidence: Evidence, guardrail: LatencyGuardrail) -> float | None:
+    """What is slow by stable's own calls, in seconds; None before their p99 is known well enough.
+
+    The p99 is rounded up to its bucket.
+    """
     counts = evidence.latency.get(evidence.baseline, ())
     if sum(counts) < ENOUGH_CALLS:
         return None
-    return BOUNDS_S[min(bisect_left(BOUNDS_S, quantile_of(counts, _P99)), len(BOUNDS_S) - 1)]
+    p99_s = BOUNDS_S[min(bisect_left(BOUNDS_S, quantile_of(counts, _P99)), len(BOUNDS_S) - 1)]
+    return max((1 + guardrail.slack) * p99_s, p99_s + SCHEDULING_S)
 
 
 def _checks(evidence: Evidence, rollout: Rollout) -> Iterator[Check]:

@@ -7,7 +7,7 @@ from serinus.rollout.beats import Beats
 from serinus.rollout.census import Census
 from serinus.rollout.effects import effects
 from serinus.rollout.entries import entry_of
-from serinus.rollout.judge import baseline_p99
+from serinus.rollout.judge import slow_limit
 from serinus.rollout.judgement import Judge, Judgement, judged, judgement_document, judgement_of
 from serinus.rollout.machine import advance
 from serinus.rollout.occurrences import occurrences
@@ -96,7 +96,7 @@ class OneRollout:
         if judgement.verdict is not None:
             self._metrics.judged(rollout.model, _e_values(judgement.verdict))
         census = Census.of(windows, silent)
-        slow_s = baseline_p99(judgement.evidence)
+        slow_s = slow_limit(judgement.evidence, rollout.spec.guardrails.latency)
         for event in occurrences(stored, census, judgement.verdict, slow_s, at):
             if await self._happened(event, judgement, lease):
                 break
