@@ -1,4 +1,4 @@
-"""Measures what Serinus costs: `python benchmarks/run.py [--aims 1,2,5,7] [--repeats 3] [--calls 6000]`.
+"""Measures what Serinus costs: `python benchmarks/run.py [--aims 1,2,5,7,13] [--repeats 3] [--calls 6000]`.
 
 Figures are medians of interleaved repeats, taken with the load generator on the same cores. Ratios within one run mean
 something; absolute figures are this machine's, on this day.
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from harness.report import machine, save, show
-from scenarios import aliases, cycles, frames, large, lifecycle, light_load, registering, swaps, unary
+from scenarios import aliases, cycles, frames, large, lifecycle, light_load, registering, routing, swaps, unary
 
 _SCENARIOS = {
     1: unary.measure,
@@ -22,12 +22,13 @@ _SCENARIOS = {
     10: aliases.measure,
     11: swaps.measure,
     12: large.measure,
+    13: routing.measure,
 }
 _RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def main(
-    aims: Annotated[str, typer.Option(help="Which aims, by number.")] = "1,2,5,7",
+    aims: Annotated[str, typer.Option(help="Which aims, by number.")] = "1,2,5,7,13",
     repeats: Annotated[int, typer.Option(min=1, help="Interleaved repeats; the median counts.")] = 3,
     calls: Annotated[int, typer.Option(min=200, help="Calls of one repeat; aims 8 to 12 call at a fixed rate.")] = 6000,
     results: Annotated[Path, typer.Option(help="Where the figures are written.")] = _RESULTS / "latest.json",
