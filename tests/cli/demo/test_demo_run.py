@@ -20,7 +20,7 @@ def _demo(*arguments: str) -> str:
 @pytest.fixture(scope="module")
 def outcome():
     """One run for all."""
-    return json.loads(_demo("--files", "40", "--recipes", "dynamic-all", "--json"))
+    return json.loads(_demo("--files", "40", "--recipes", "dynamic-matmul", "--json"))
 
 
 def test_every_file_is_classified(outcome):
@@ -38,19 +38,31 @@ def test_the_server_counted_what_the_demo_sent(outcome):
     assert 1 <= outcome["runs"] <= 40
 
 
-def test_the_registered_version_answers_unless_a_quantized_one_is_better(outcome):
-    """What was measured decides."""
+def test_the_quantized_version_earns_its_calls(outcome):
+    """Copies of calls first, then a part of them, then all; nobody notices."""
     quantization = outcome["quantization"]
-    assert outcome["registered"]["version"] == "1.0.0"
-    assert [result["recipe"] for result in quantization["results"]] == ["float", "dynamic-all"]
+    assert outcome["registered"]["version"] == outcome["answered_by"] == "1.0.0"
+    assert [result["recipe"] for result in quantization["results"]] == ["float", "dynamic-matmul"]
     assert all(result["best_batch_s"] > 0 for result in quantization["results"])
-    expected = quantization["registered"]["version"] if quantization["winner"] else "1.0.0"
-    assert outcome["answered_by"] == expected
+    story = outcome["rollouts"][0]
+    assert (story["rollout"]["status"], story["failed"]) == ("succeeded", 0)
+    assert story["rollout"]["candidates"] == [quantization["registered"]["version"]]
+    assert [event["event"] for event in story["journal"]] == ["started", "prepared", *["stage"] * 3, "succeeded"]
+    assert story["exposed"] >= 500
+
+
+def test_the_sabotaged_version_loses_them(outcome):
+    """After a few failures, which callers do not see: another version answers in its place."""
+    story = outcome["rollouts"][1]
+    assert (story["rollout"]["status"], story["failed"]) == ("rolled_back", 0)
+    assert [event["event"] for event in story["journal"]] == ["started", "prepared", "failing", "rolled_back"]
+    assert 0 < story["rescued"] <= story["exposed"] + 8  # those in flight when it was taken out count for nothing
+    assert story["exposed"] < 300
 
 
 def test_people_get_tables():
     """What was registered and tried, kinds, latencies, batches, a summary; no progress where nobody watches."""
-    lines = _demo("--files", "10", "--recipes", "fp16").splitlines()
+    lines = _demo("--files", "10", "--recipes", "fp16", "--no-rollouts").splitlines()
     assert lines[0].startswith(f"{find_model().onnx.parent.name} of magika, served on 127.0.0.1:")
     assert lines[2].startswith("registered magika@1.0.0: ")
     assert lines[4].split()[:3] == ["RECIPE", "SIZE", "BATCH"]

@@ -27,7 +27,7 @@ _PAUSE_S: Final = 0.08  # of a caller: a server that is busy all the time has no
 PLAN: Final[Mapping[str, object]] = {
     "stages": [
         {"shadow": {"percent": 50, "min_pairs": 100, "min_s": 3, "measure": "class"}},
-        {"canary": {"weight": 10, "min_requests": 100, "min_s": 3}},
+        {"canary": {"weight": 20, "min_requests": 100, "min_s": 3}},
         {"canary": {"weight": 50, "min_requests": 200, "min_s": 3}},
         {"canary": {"weight": 100, "min_requests": 200, "min_s": 3}},
     ],
