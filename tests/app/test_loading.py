@@ -23,7 +23,7 @@ from serinus.core.version import ModelVersion, Version
 from serinus.runtime.load_threads import LoadThreads
 from serinus.runtime.pool import ComputePool
 from serinus.serving.admission import ByteBudget
-from serinus.serving.slots import RunSlots
+from serinus.serving.batching.slots import RunSlots
 from serinus.telemetry.metrics import Metrics
 from tests.app.conftest import Written
 from tests.support import models
