@@ -8,11 +8,11 @@ from serinus.config.rollout_spec import RolloutSpec
 from serinus.core.traffic import WHOLE
 from serinus.core.version import ModelVersion, Version
 from serinus.core.windows import ArmWindow, PairWindow, ServerWindow
-from serinus.rollout.effects import effects
-from serinus.rollout.evidence import Evidence, fold
-from serinus.rollout.judge import judge
-from serinus.rollout.machine import advance
-from serinus.rollout.plan import new_rollout
+from serinus.rollout.judging.evidence import Evidence, fold
+from serinus.rollout.judging.judge import judge
+from serinus.rollout.machine.effects import effects
+from serinus.rollout.machine.machine import advance
+from serinus.rollout.machine.plan import new_rollout
 from serinus.rollout.rollout import Judged, Prepared, Rollout, Status
 
 _LONGEST_S = 3600

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from serinus.rollout.statistics import ratio
+from serinus.rollout.judging.statistics import ratio
 
 from .looks import Counts, Look
 

@@ -23,9 +23,9 @@ from serinus.core.traffic import (
     TrafficSplit,
 )
 from serinus.core.version import ModelVersion, Version
-from serinus.serving.breaker import BreakerLimits
-from serinus.serving.mirror import Mirrors
-from serinus.serving.routes import Routes
+from serinus.serving.mirroring.mirror import Mirrors
+from serinus.serving.routing.breaker import BreakerLimits
+from serinus.serving.routing.routes import Routes
 from serinus.telemetry.rollout_metrics import RolloutMetrics
 
 STABLE, CANARY = (ModelVersion("m", Version(number), number) for number in (1, 2))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from serinus.core.errors import DataLost, Refused
 from serinus.rollout.documents import rollout_document, rollout_of, verdict_document, verdict_of
-from serinus.rollout.machine import advance
+from serinus.rollout.machine.machine import advance
 from serinus.rollout.rollout import Outcome, Rollout, Status, Verdict
 from tests.support.rollout_strategies import HAPPENINGS, PROGRESS, finite, histories, lines, specs, verdicts
 from tests.support.rollouts import begun, begun_as, prepared_at

@@ -7,8 +7,8 @@ import pytest
 from serinus.core.errors import DeadlinePassed, ModelFailed, Overloaded
 from serinus.core.predictor import Request
 from serinus.serving.admission import Admission, ByteBudget
-from serinus.serving.batch_policy import BatchPolicy
-from tests.serving.batchers import batcher, call
+from serinus.serving.batching.batch_policy import BatchPolicy
+from tests.serving.batching.batchers import batcher, call
 from tests.support.fakes import FakePredictor, FakeRunner, outcomes, request, settle
 from tests.support.virtual_loop import virtual
 

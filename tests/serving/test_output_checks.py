@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from serinus.core.predictor import Request, Response, Tensors
-from serinus.serving.batch_policy import BatchPolicy
-from serinus.serving.batching import Batcher
+from serinus.serving.batching.batch_policy import BatchPolicy
+from serinus.serving.batching.batcher import Batcher
+from serinus.serving.batching.slots import RunSlots
 from serinus.serving.output_checks import OutputCheck
-from serinus.serving.slots import RunSlots
 from tests.support.fakes import FAKE_VERSION, TAGGED, FakeBatchMetrics, FakeRunner, request
 from tests.support.virtual_loop import virtual
 

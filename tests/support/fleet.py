@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from serinus.core.traffic import WHOLE
 from serinus.core.version import ModelVersion
 from serinus.core.windows import ArmWindow, PairWindow, ServerWindow
-from serinus.rollout.controller import Controller
-from serinus.rollout.effects import effects
-from serinus.rollout.judge import judge
-from serinus.rollout.judgement import Judge
+from serinus.rollout.control.controller import Controller
+from serinus.rollout.judging.judge import judge
+from serinus.rollout.judging.judgement import Judge
+from serinus.rollout.machine.effects import effects
 from serinus.telemetry.histogram import Histogram
 from tests.support.fake_journal import FakeJournal
 from tests.support.rollouts import BASELINE, CANDIDATE

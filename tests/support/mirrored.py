@@ -10,7 +10,7 @@ import numpy as np
 from serinus.core.predictor import Predictor, Request, Response, Tensors
 from serinus.core.traffic import WHOLE, Arm, Likeness, MirrorPlan, Observation, TrafficSplit
 from serinus.core.version import ModelVersion, Version
-from serinus.serving.mirror import Mirrors
+from serinus.serving.mirroring.mirror import Mirrors
 from serinus.telemetry.outcome import PairEnd
 from tests.support.fakes import FAR
 

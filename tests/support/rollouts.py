@@ -6,8 +6,8 @@ from typing import Any
 from serinus.config.rollout_spec import RolloutSpec
 from serinus.core.version import ModelVersion, Version
 from serinus.rollout import rollout as events
-from serinus.rollout.machine import advance
-from serinus.rollout.plan import new_rollout
+from serinus.rollout.machine.machine import advance
+from serinus.rollout.machine.plan import new_rollout
 from serinus.rollout.rollout import Event, Outcome, Rollout, Verdict
 
 BASELINE = ModelVersion("m", Version(1, 0, 0), 1)

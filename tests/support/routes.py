@@ -13,8 +13,8 @@ from serinus.core.predictor import Request, Response, Route
 from serinus.core.signature import Signature
 from serinus.core.traffic import WHOLE, Arm, Observation, TrafficSplit, Trigger
 from serinus.core.version import ModelVersion, Version
-from serinus.serving.breaker import BreakerLimits, BreakerState
-from serinus.serving.routes import Routes
+from serinus.serving.routing.breaker import BreakerLimits, BreakerState
+from serinus.serving.routing.routes import Routes
 from tests.support.fakes import FAR, spec
 
 STABLE = ModelVersion("m", Version(1), 1)

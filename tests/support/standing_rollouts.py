@@ -1,6 +1,6 @@
 """A rollout at each place where one can stand."""
 
-from serinus.rollout.machine import advance
+from serinus.rollout.machine.machine import advance
 from serinus.rollout.rollout import Abort, Followed, Judged, Pause, Status
 from tests.support.rollouts import FAIL, INCONCLUSIVE, PASS, TEST, begun, prepared_at
 

@@ -9,9 +9,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from serinus.core.predictor import Route
 from serinus.core.traffic import Arm, Trigger
 from serinus.core.version import ModelVersion, Version
-from serinus.rollout.entries import Happening
+from serinus.rollout.journal_entries import Happening
 from serinus.rollout.rollout import Status
-from serinus.serving import breaker as serving
+from serinus.serving.routing import breaker as serving
 from serinus.telemetry.exposition import exposition
 from serinus.telemetry.metrics import Metrics
 from serinus.telemetry.outcome import BreakerState, Delivery, PairEnd, RolloutEvent, RolloutState

@@ -14,10 +14,10 @@ from serinus.registry.records import ModelRecord, Page
 from serinus.registry.rollout_records import JournalEntry
 from serinus.rollout.ports import Stored
 from serinus.rollout.rollout import Check, Outcome, Rollout, Status, Verdict
-from serinus.rollout.simulation import Simulated
+from serinus.rollout.simulation.simulation import Simulated
 from serinus.rollout.view import ArmView, RolloutView
-from serinus.serving.disagreements import Disagreement
-from serinus.serving.guards import BreakerView
+from serinus.serving.mirroring.disagreements import Disagreement
+from serinus.serving.routing.gates import BreakerView
 from serinus.transport.rollout_ports import RolloutPorts
 from serinus.transport.rollout_values import MetricReport, SimulationOrder, Worker
 from tests.support.records import model_record, version_record

@@ -14,8 +14,8 @@ from serinus.config.rollout_spec import parse_rollout_spec
 from serinus.core.errors import Conflict, NotFound, Refused
 from serinus.registry.rollout_records import JournalEntry
 from serinus.rollout.ports import Stored
-from serinus.rollout.simulation_traffic import Assumed
-from serinus.serving.disagreements import Disagreement
+from serinus.rollout.simulation.traffic import Assumed
+from serinus.serving.mirroring.disagreements import Disagreement
 from serinus.transport.rollout_values import MetricReport, SimulationOrder
 from serinus_api.v1 import admin_pb2 as pb
 from serinus_api.v1 import predict_pb2

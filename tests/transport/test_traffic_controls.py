@@ -20,8 +20,8 @@ from serinus.core.traffic import (
     TrafficSplit,
     Trigger,
 )
-from serinus.serving.breaker import BreakerState
-from serinus.serving.guards import BreakerView
+from serinus.serving.routing.breaker import BreakerState
+from serinus.serving.routing.gates import BreakerView
 from serinus.transport.rollout_values import ArmOrder, RuleOrder, SplitOrder
 from serinus.transport.traffic_requests import policy_of, split_of
 from serinus_api.v1 import admin_pb2 as pb

@@ -9,10 +9,10 @@ from serinus.core.errors import ServerError
 from serinus.core.signature import Signature
 from serinus.core.version import ModelVersion
 from serinus.lifecycle.models import Models
-from serinus.serving.breaker import BreakerLimits
-from serinus.serving.mirror import Mirrors
-from serinus.serving.routes import Routes
-from serinus.serving.slots import RunSlots
+from serinus.serving.batching.slots import RunSlots
+from serinus.serving.mirroring.mirror import Mirrors
+from serinus.serving.routing.breaker import BreakerLimits
+from serinus.serving.routing.routes import Routes
 from serinus.telemetry.metrics import Metrics
 
 _MIB = 1 << 20

@@ -19,7 +19,7 @@ from serinus.runtime.pool import ComputePool
 from serinus.runtime.samples import sample_inputs
 from serinus.runtime.sources import Bundle, ModelSource
 from serinus.serving.admission import ByteBudget
-from serinus.serving.slots import RunSlots
+from serinus.serving.batching.slots import RunSlots
 from serinus.telemetry.logs import get_logger
 from serinus.telemetry.metrics import Metrics
 

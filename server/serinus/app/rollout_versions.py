@@ -18,7 +18,7 @@ class Models(Protocol):
 
 
 class RegisteredVersions:
-    """The versions of one model as the registry has them; a `rollout.commands.ModelVersions`."""
+    """The versions of one model as the registry has them; a `rollout.operators.versions.ModelVersions`."""
 
     def __init__(self, record: ModelRecord) -> None:
         self._record = record
@@ -51,7 +51,7 @@ class RegisteredVersions:
 
 
 class RolloutVersions:
-    """What is registered; a `rollout.commands.Versions`."""
+    """What is registered; a `rollout.operators.versions.Versions`."""
 
     def __init__(self, models: Models) -> None:
         self._models = models

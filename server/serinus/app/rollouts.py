@@ -18,15 +18,15 @@ from serinus.config.sections import WebhookSettings
 from serinus.config.settings import Settings
 from serinus.lifecycle.models import Models
 from serinus.registry.rollouts import RolloutStore
-from serinus.rollout.commands import Rollouts
-from serinus.rollout.controller import Controller
-from serinus.rollout.metric_reports import MetricReports
-from serinus.rollout.reporting import Reporting
-from serinus.rollout.servers import Reports
-from serinus.rollout.simulation import Simulated, simulate
-from serinus.rollout.watching import Watching
-from serinus.serving.disagreements import Disagreement
-from serinus.serving.mirror import Mirrors
+from serinus.rollout.control.controller import Controller
+from serinus.rollout.operators.rollouts import Rollouts
+from serinus.rollout.operators.watching import Watching
+from serinus.rollout.reporting.metric_reports import MetricReports
+from serinus.rollout.reporting.publishing import Reporting
+from serinus.rollout.reporting.windows import Reports
+from serinus.rollout.simulation.simulation import Simulated, simulate
+from serinus.serving.mirroring.disagreements import Disagreement
+from serinus.serving.mirroring.mirror import Mirrors
 from serinus.telemetry.metrics import Metrics
 from serinus.transport.rollout_values import MetricReport, SimulationOrder
 from serinus.transport.webhook_post import Post

@@ -27,7 +27,7 @@ from serinus.runtime.load_threads import LoadThreads
 from serinus.runtime.pool import ComputePool
 from serinus.runtime.providers import resolve_providers
 from serinus.serving.admission import ByteBudget
-from serinus.serving.slots import RunSlots
+from serinus.serving.batching.slots import RunSlots
 from serinus.telemetry.exposition import exposition
 from serinus.telemetry.logs import Logs, get_logger
 from serinus.telemetry.loop_lag import LoopLag

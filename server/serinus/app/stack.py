@@ -7,12 +7,12 @@ from serinus.config.models import ModelOptions
 from serinus.runtime.freed_memory import FreedMemory
 from serinus.runtime.model import OnnxModel
 from serinus.serving.admission import Admission, ByteBudget
-from serinus.serving.batch_policy import BatchPolicy
-from serinus.serving.batching import Batcher
+from serinus.serving.batching.batch_policy import BatchPolicy
+from serinus.serving.batching.batcher import Batcher
+from serinus.serving.batching.slots import RunSlots
 from serinus.serving.lease import Leases
 from serinus.serving.measured import Measured
 from serinus.serving.sampling import Sampling
-from serinus.serving.slots import RunSlots
 from serinus.serving.validation import Validation
 from serinus.telemetry.model_metrics import ModelMetrics
 

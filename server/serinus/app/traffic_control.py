@@ -12,7 +12,7 @@ from serinus.core.traffic import WHOLE, Arm, FallbackPolicy, Rule, TrafficSplit
 from serinus.core.version import ModelVersion
 from serinus.registry.records import ModelRecord
 from serinus.registry.sql.writing import selected
-from serinus.serving.guards import BreakerView
+from serinus.serving.routing.gates import BreakerView
 from serinus.transport.rollout_values import SplitOrder
 
 _SALT_BYTES = 16  # no two splits share one by chance

@@ -128,6 +128,14 @@ class Journal(Protocol):
         ...
 
 
+class History(Journal, Protocol):
+    """A journal that finds rollouts by their model."""
+
+    async def recent(self, model: str, limit: int) -> Sequence[Stored]:
+        """The last rollouts of a model, newest first."""
+        ...
+
+
 class Halts(Protocol):
     """Acts in this server at once; the router does."""
 

@@ -7,13 +7,13 @@ from serinus.core.traffic import WHOLE
 from serinus.core.version import ModelVersion
 from serinus.core.windows import MetricWindow, PairWindow
 from serinus.rollout.documents import verdict_document
-from serinus.rollout.effects import effects
-from serinus.rollout.evidence import Evidence, fold
-from serinus.rollout.judge import waits_for
-from serinus.rollout.judgement import Judgement
+from serinus.rollout.judging.evidence import Evidence, fold
+from serinus.rollout.judging.judge import waits_for
+from serinus.rollout.judging.judgement import Judgement
+from serinus.rollout.judging.tallies import ERRORS, INVALID, LATENCY, ArmTotals
+from serinus.rollout.machine.effects import effects
 from serinus.rollout.ports import Stored
 from serinus.rollout.rollout import WITHOUT_CALLS, Numbers, Rollout, Status, Verdict
-from serinus.rollout.tallies import ERRORS, INVALID, LATENCY, ArmTotals
 from serinus.telemetry.histogram import quantile_of
 
 

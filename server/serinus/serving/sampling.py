@@ -5,7 +5,7 @@ import asyncio
 from serinus.core.errors import NotFound, Refused
 from serinus.core.predictor import Predictor, Request, Response, Tensors
 from serinus.core.signature import Signature
-from serinus.serving.joining import Joiner
+from serinus.serving.batching.joining import Joiner
 
 _MOST_BYTES = 256 << 20  # of copies; a quantizer learns no more from gigabytes
 

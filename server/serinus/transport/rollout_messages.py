@@ -8,12 +8,12 @@ from serinus.core.raw_tensors import raw_from_tensor
 from serinus.core.traffic import WHOLE
 from serinus.registry.rollout_records import JournalEntry
 from serinus.registry.sql.audit import canonical_json
-from serinus.rollout.plan import stage_text
+from serinus.rollout.machine.plan import stage_text
 from serinus.rollout.ports import Stored
 from serinus.rollout.rollout import Check, Outcome, Rollout, Status, Verdict
-from serinus.rollout.simulation import Simulated
+from serinus.rollout.simulation.simulation import Simulated
 from serinus.rollout.view import ArmView, RolloutView
-from serinus.serving.disagreements import Disagreement
+from serinus.serving.mirroring.disagreements import Disagreement
 from serinus.transport.paging import all_that_fit
 from serinus.transport.predict_codec import TO_WIRE
 from serinus.transport.registry_messages import timestamp, timestamp_of

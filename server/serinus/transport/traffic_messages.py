@@ -7,7 +7,7 @@ from typing import assert_never
 from serinus.core.traffic import Constant, FallbackPolicy, OtherVersion
 from serinus.core.version import ModelVersion
 from serinus.registry.records import ModelRecord
-from serinus.serving.guards import BreakerView
+from serinus.serving.routing.gates import BreakerView
 from serinus.transport.rollout_messages import percent_of
 from serinus_api.v1 import admin_pb2 as pb
 

@@ -14,11 +14,11 @@ from serinus.cli.rollout.gauges import gauge
 from serinus.cli.rollout.spec_files import SpecOption, read_spec
 from serinus.cli.target import JsonOption
 from serinus.config.rollout_spec import RolloutSpec
-from serinus.rollout.plan import stage_text
+from serinus.rollout.machine.plan import stage_text
 
 if TYPE_CHECKING:
-    from serinus.rollout.simulation import Simulated
-    from serinus.rollout.simulation_traffic import Assumed
+    from serinus.rollout.simulation.simulation import Simulated
+    from serinus.rollout.simulation.traffic import Assumed
 
 _BAR_WIDTH = 30
 _MOST_RUNS = 10_000  # as many as a server plays
@@ -66,7 +66,7 @@ def simulate(
     """Play a plan many times against assumed versions, with the judge that decides in earnest; needs no server."""
     spec = read_spec(file, missing={"model": "simulated", "candidate": "candidate"})  # whatever they are called
     # scipy takes half a second to load, and no other command needs it.
-    from serinus.rollout.simulation_traffic import Assumed  # noqa: PLC0415 - see the line above
+    from serinus.rollout.simulation.traffic import Assumed  # noqa: PLC0415 - see the line above
 
     baseline = Assumed(
         error_rate=baseline_errors,
@@ -95,7 +95,7 @@ def simulate(
 def _played(
     spec: RolloutSpec, baseline: "Assumed", candidate: "Assumed", *, rate: float, runs: int, seed: int
 ) -> "Simulated":
-    from serinus.rollout import simulation  # noqa: PLC0415 - see above
+    from serinus.rollout.simulation import simulation  # noqa: PLC0415 - see above
 
     with steps_progress() as progress:
         task = progress.add_task("Playing the plan", total=runs)

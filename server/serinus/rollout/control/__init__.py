@@ -1,0 +1,1 @@
+"""Moves rollouts: one server at a time does."""

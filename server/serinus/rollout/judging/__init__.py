@@ -1,0 +1,1 @@
+"""Says from what was counted whether a candidate passes or fails. Pure."""

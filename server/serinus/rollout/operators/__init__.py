@@ -1,0 +1,1 @@
+"""What people see of rollouts, and do to them."""

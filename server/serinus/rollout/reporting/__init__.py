@@ -1,0 +1,1 @@
+"""What each server says of the rollouts that it takes part in."""

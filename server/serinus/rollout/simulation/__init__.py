@@ -1,0 +1,1 @@
+"""Plays plans against assumed versions."""

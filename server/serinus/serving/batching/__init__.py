@@ -1,0 +1,1 @@
+"""Joins the calls of one model into runs, and takes the answers apart again."""

@@ -1,0 +1,193 @@
+"""Runs the rows of several calls as one, hands each its share, and finds the call at fault when a run fails."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from serinus.core.errors import BadModelOutput
+from serinus.core.predictor import Predictor, Request, Response, Tensors
+from serinus.core.signature import Signature
+from serinus.serving.batching.batch_queue import Entry
+from serinus.serving.batching.joining import Joiner
+from serinus.telemetry.outcome import DispatchReason
+
+
+class Costs(Protocol):
+    """What a model's runs cost, as far as the server has learned."""
+
+    def predict_s(self, rows: int) -> float:
+        """Seconds that a run of `rows` rows takes; 0 when nothing is known yet."""
+        ...
+
+    def best_rows(self, limit: int) -> int:
+        """The rows, at least 1 and at most `limit`, beyond which rows a second stop improving."""
+        ...
+
+
+class Runner(Predictor, Protocol):
+    """A model that can run joined rows."""
+
+    @property
+    def signature(self) -> Signature:
+        """Which axes are batch axes."""
+        ...
+
+    @property
+    def cost(self) -> Costs:
+        """What its runs cost."""
+        ...
+
+    def is_quick(self, rows: int) -> bool:
+        """Whether a run of `rows` rows is shorter than handing it to a thread would be."""
+        ...
+
+    def run(self, request: Request, /) -> Response:
+        """Run on the calling thread."""
+        ...
+
+
+class BatchMetrics(Protocol):
+    """What the batcher reports."""
+
+    def ran(self, *, rows: int, seconds: float, reason: DispatchReason) -> None:
+        """One run is over."""
+        ...
+
+    def not_finite(self, rows: int) -> None:
+        """Rows of a run were answered with NaN or an infinity."""
+        ...
+
+    def poisoned(self, calls: int) -> None:
+        """Calls were found to fail by themselves, which had made a joint run fail."""
+        ...
+
+
+class JointRuns:
+    """Runs batches of entries on `runner`.
+
+    Attributes:
+        runner: The model.
+        joiner: Puts its rows together and takes them apart.
+        metrics: Told about each run, after those who wait for it.
+        clock: Event-loop time in seconds.
+    """
+
+    def __init__(self, runner: Runner, joiner: Joiner, metrics: BatchMetrics, clock: Callable[[], float]) -> None:
+        self._runner = runner
+        self._joiner = joiner
+        self._metrics = metrics
+        self._clock = clock
+
+    def run_alone(self, request: Request) -> Response:
+        """Run a quick call by itself on the event loop; what goes wrong is raised."""
+        response = self._runner.run(request)
+        outputs = self._joiner.checked(response.outputs, request.outputs, request.rows)
+        self._report(response, request.rows, DispatchReason.IDLE)
+        return Response(
+            outputs,
+            response.answered_by,
+            compute_s=response.compute_s,
+            batch_rows=request.rows,
+            nonfinite_rows=response.nonfinite_rows,
+        )
+
+    def run_here(self, batch: Sequence[Entry], reason: DispatchReason) -> bool:
+        """Run a quick batch on the event loop; return whether it failed and has to be taken apart by `isolate`."""
+        started = self._clock()
+        try:
+            joined = self._joined(batch)
+            response = self._runner.run(joined)
+            outputs = self._joiner.checked(response.outputs, joined.outputs, joined.rows)
+        except Exception as error:  # noqa: BLE001 - whatever a runner raises is its callers' to see
+            return not self._blame(batch, error, reason)
+        self._answer(batch, response, outputs, joined.rows, started)
+        self._report(response, joined.rows, reason)
+        return False
+
+    async def run(self, batch: Sequence[Entry], reason: DispatchReason) -> None:
+        """Run a batch wherever the runner chooses; when this returns, every call of the batch has ended."""
+        started = self._clock()
+        # Whoever went away since the batch was put together does not run.
+        batch = [entry for entry in batch if not entry.is_over(started)]
+        if not batch:
+            return
+        try:
+            joined = self._joined(batch)
+            response = await self._runner.predict(joined)
+            outputs = self._joiner.checked(response.outputs, joined.outputs, joined.rows)
+        except Exception as error:  # noqa: BLE001 - as in run_here
+            if not self._blame(batch, error, reason):
+                await self.isolate(batch)
+        else:
+            self._answer(batch, response, outputs, joined.rows, started)
+            self._report(response, joined.rows, reason)
+
+    def _report(self, response: Response, rows: int, reason: DispatchReason) -> None:
+        self._metrics.ran(rows=rows, seconds=response.compute_s, reason=reason)
+        if response.nonfinite_rows:
+            self._metrics.not_finite(response.nonfinite_rows)
+
+    async def isolate(self, batch: Sequence[Entry]) -> None:
+        """Run the halves of a batch that failed, down to single calls.
+
+        One call at fault among n costs at most 2·log2(n), rounded up, further runs; if all are, 2·n - 2.
+        """
+        middle = len(batch) // 2
+        for half in (batch[:middle], batch[middle:]):
+            await asyncio.sleep(0)  # the runs of a quick model do not give way by themselves
+            await self.run(half, DispatchReason.RERUN)
+
+    def _blame(self, batch: Sequence[Entry], error: Exception, reason: DispatchReason) -> bool:
+        """End the calls that `error` can be pinned on; return False if only further runs can tell which they are."""
+        # 1. Nobody can say whose rows are whose, nor trust the halves of such a model.
+        if isinstance(error, BadModelOutput):
+            for entry in batch:
+                entry.fail(BadModelOutput(error.message, reason=error.reason, field=error.field))
+            return True
+        # 2. Several calls, any of which may be at fault.
+        if len(batch) > 1:
+            return False
+        # 3. A single call.
+        batch[0].fail(error)
+        if reason is DispatchReason.RERUN:
+            self._metrics.poisoned(1)
+        return True
+
+    def _joined(self, batch: Sequence[Entry]) -> Request:
+        first = batch[0].request
+        if len(batch) == 1:
+            return first
+        return Request(
+            inputs=self._joiner.join([entry.request.inputs for entry in batch]),
+            deadline=max([entry.request.deadline for entry in batch]),
+            outputs=self._wanted_outputs(batch),
+            rows=sum([entry.request.rows for entry in batch]),
+        )
+
+    def _wanted_outputs(self, batch: Sequence[Entry]) -> tuple[str, ...]:
+        """What somebody in the batch asked for; () means all."""
+        wanted = {entry.request.outputs for entry in batch}
+        if len(wanted) == 1:
+            return wanted.pop()
+        if () in wanted:
+            return ()
+        names = frozenset[str]().union(*wanted)
+        return tuple(name for name in self._runner.signature.output_names if name in names)
+
+    def _answer(self, batch: Sequence[Entry], response: Response, outputs: Tensors, rows: int, started: float) -> None:
+        lengths = [entry.request.rows for entry in batch]
+        shares = [outputs] if len(batch) == 1 else self._joiner.split(outputs, lengths)
+        for entry, share in zip(batch, shares, strict=True):
+            if entry.answer.done():
+                continue
+            wanted = entry.request.outputs
+            entry.answer.set_result(
+                Response(
+                    outputs={name: share[name] for name in wanted} if wanted else share,
+                    answered_by=response.answered_by,
+                    queue_s=started - entry.since,
+                    compute_s=response.compute_s,
+                    batch_rows=rows,
+                    nonfinite_rows=response.nonfinite_rows,
+                )
+            )

@@ -1,0 +1,108 @@
+"""Keeps the runs of one model that are under way: their tasks, their slots, and when each is expected to end."""
+
+import asyncio
+import functools
+from collections.abc import Callable, Coroutine, Sequence
+from types import TracebackType
+from typing import Self
+
+from serinus.core.errors import Draining, ModelFailed
+from serinus.serving.batching.batch_queue import Entry
+from serinus.serving.batching.slots import RunSlots
+
+Work = Callable[[], Coroutine[None, None, None]]
+
+
+class RunsUnderWay:
+    """The runs of one model, each a task in a group; when one is over, every call of its batch has ended.
+
+    Used as an async context manager; leaving it waits for the runs, and being cancelled meanwhile cancels them.
+
+    Attributes:
+        slots: Shared by the models of the process.
+        instances: Most runs of this model on slots at once.
+        wake: Called when there may be a slot where there was none.
+    """
+
+    def __init__(self, slots: RunSlots, instances: int, wake: Callable[[], None]) -> None:
+        self._slots = slots
+        self._instances = instances
+        self._wake = wake
+        self._ends: list[float] = []
+        self._tasks = asyncio.TaskGroup()
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._slots.forget(self._wake)
+        if isinstance(error, asyncio.CancelledError):
+            await self._tasks.__aexit__(kind, error, trace)
+        else:
+            # Another error inside the block is no reason to break runs off, nor to be wrapped into a group.
+            await self._tasks.__aexit__(None, None, None)
+
+    @property
+    def count(self) -> int:
+        """Runs that hold a slot."""
+        return len(self._ends)
+
+    @property
+    def at_once(self) -> int:
+        """Most runs that can be under way."""
+        return min(self._instances, self._slots.count)
+
+    def is_full(self) -> bool:
+        """Whether this model has all the runs that it may have, whoever holds the slots."""
+        return len(self._ends) >= self._instances
+
+    def next_end(self) -> float:
+        """When the first of the runs is expected to end, in event-loop seconds; there is one."""
+        return min(self._ends)
+
+    def free(self) -> int:
+        """Runs that may start now. If others hold all slots, they wake us; if we do, the end of a run does."""
+        own = self._instances - len(self._ends)
+        if own > 0 and not self._slots.free:
+            self._slots.call_when_free(self._wake)
+        return min(own, self._slots.free)
+
+    def start_on_slot(self, work: Work, batch: Sequence[Entry], end: float) -> None:
+        """Start a run that takes a slot and is expected to end at `end`."""
+        self._slots.take()
+        self._ends.append(end)
+        # A callback and not a `finally`: a task that is cancelled before its first step never enters its `try`.
+        self.start(work, batch).add_done_callback(functools.partial(self._give_back, end))
+
+    def start(self, work: Work, batch: Sequence[Entry]) -> asyncio.Task[None]:
+        """Start a run without a slot."""
+        task = self._tasks.create_task(_contained(work))
+        task.add_done_callback(functools.partial(_end_all, batch))
+        return task
+
+    def _give_back(self, end: float, _task: asyncio.Task[None]) -> None:
+        self._ends.remove(end)
+        self._slots.give_back()  # those who asked before us go first
+        self._wake()
+
+    def __repr__(self) -> str:
+        return f"<RunsUnderWay {len(self._ends)}/{self._instances}>"
+
+
+async def _contained(work: Work) -> None:
+    try:
+        await work()
+    except Exception as error:  # noqa: BLE001 - a bug in one run must not end the others through the task group
+        context = {"message": "a batch run broke off", "exception": error}
+        asyncio.get_running_loop().call_exception_handler(context)
+
+
+def _end_all(batch: Sequence[Entry], task: asyncio.Task[None]) -> None:
+    """End what the run of a batch left open, because it was cancelled or by a bug."""
+    for entry in batch:
+        if not entry.answer.done():
+            cut_off = Draining("the model stopped serving while the call ran")
+            entry.fail(cut_off if task.cancelled() else ModelFailed("the run broke off"))

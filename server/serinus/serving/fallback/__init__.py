@@ -1,0 +1,1 @@
+"""Answers calls that the chosen version could not."""
