@@ -6,7 +6,7 @@ from serinus.core.version import ModelVersion
 from serinus.rollout.rollout import Rollout
 
 
-def member(rollout: Rollout, selector: str) -> ModelVersion:
+def selected(rollout: Rollout, selector: str) -> ModelVersion:
     """The version that takes part in `rollout` and that `selector` means: "1.2.0", its number, "stable", a range.
 
     Raises:

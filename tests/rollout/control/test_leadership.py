@@ -3,7 +3,7 @@
 import pytest
 
 from serinus.core.errors import StoreUnavailable
-from serinus.rollout.control.heartbeats import Beats
+from serinus.rollout.control.heartbeats import Heartbeats
 from serinus.rollout.control.leadership import Leadership
 from serinus.rollout.ports import Lease
 from tests.support.fake_journal import FakeJournal
@@ -110,7 +110,7 @@ async def test_who_could_not_listen_takes_nobody_for_dead():
 
 def test_who_is_forgotten_begins_anew():
     """A server that was not among them for a while is heard of for the first time again."""
-    beats = Beats(10.0)
+    beats = Heartbeats(10.0)
     assert beats.silent({"a": 1, "b": 1}, 0.0) == frozenset()
     assert beats.silent({"a": 2, "b": 1}, 5.0) == frozenset()
     assert beats.silent({"a": 2, "b": 1}, 10.0) == {"b"}

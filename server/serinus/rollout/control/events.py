@@ -18,7 +18,7 @@ from serinus.rollout.rollout import (
 )
 
 
-def occurrences(
+def events_of(
     stored: Stored, census: Census, verdict: Verdict | None, slow_s: float | None, at: float
 ) -> Iterator[Event]:
     """Everything that may have happened, what is worst for the candidate first.

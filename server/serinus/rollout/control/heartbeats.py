@@ -10,7 +10,7 @@ class _Heard:
     at: float
 
 
-class Beats:
+class Heartbeats:
     """Remembers when each beat changed last. Who is heard of for the first time is taken for living.
 
     Args:
@@ -23,7 +23,7 @@ class Beats:
         self._listened_at: float | None = None
 
     def __repr__(self) -> str:
-        return f"<Beats [{len(self._heard)} heard of]>"
+        return f"<Heartbeats [{len(self._heard)} heard of]>"
 
     def silent(self, beats: Mapping[str, int], now: float) -> frozenset[str]:
         """Those of `beats` that have been silent for too long; who is not among them is forgotten.

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from serinus.rollout.control.heartbeats import Beats
+from serinus.rollout.control.heartbeats import Heartbeats
 from serinus.rollout.ports import Journal, Lease
 from serinus.telemetry.logs import get_logger
 
@@ -32,7 +32,7 @@ class Leadership:
         self._journal = journal
         self._server = server
         self._monotonic = monotonic
-        self._beats = Beats(lost_after_s)
+        self._heartbeats = Heartbeats(lost_after_s)
         self.lease: Lease | None = None
 
     def __repr__(self) -> str:
@@ -52,7 +52,7 @@ class Leadership:
     async def leave(self) -> None:
         """Give it back, if it is held."""
         lease, self.lease = self.lease, None
-        self._beats.forget()
+        self._heartbeats.forget()
         if lease is not None:
             await self._journal.leave_lease(lease)
             _log.info("rollouts no longer controlled", server=self._server, fence=lease.fence)
@@ -72,6 +72,6 @@ class Leadership:
             return await self._journal.take_lease(self._server, seen=None)
         if found.holder == self._server:
             return await self._beat(found)
-        if self._beats.silent({f"{found.holder} {found.fence}": found.beat}, self._monotonic()):
+        if self._heartbeats.silent({f"{found.holder} {found.fence}": found.beat}, self._monotonic()):
             return await self._journal.take_lease(self._server, seen=found)
         return None

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Final, Protocol
 
 from serinus.rollout.control.census import Census
-from serinus.rollout.control.events import occurrences
-from serinus.rollout.control.heartbeats import Beats
+from serinus.rollout.control.events import events_of
+from serinus.rollout.control.heartbeats import Heartbeats
 from serinus.rollout.journal_entries import entry_of
 from serinus.rollout.judging.judge import slow_limit
 from serinus.rollout.judging.judgement import Judge, Judgement, judged, judgement_document, judgement_of
@@ -64,7 +64,7 @@ class OneRollout:
         self._halts = halts
         self._metrics = metrics
         self._judge = judge
-        self._beats = Beats(lost_after_s)
+        self._heartbeats = Heartbeats(lost_after_s)
         self._saved: Mapping[str, object] | None = None
 
     def __repr__(self) -> str:
@@ -91,13 +91,13 @@ class OneRollout:
         rollout = stored.rollout
         windows = await self._journal.windows(rollout.id)
         judgement = self.judgement or await self._read()
-        silent = self._beats.silent({window.server: window.beat for window in windows}, now)
+        silent = self._heartbeats.silent({window.server: window.beat for window in windows}, now)
         judgement = self.judgement = judged(judgement, rollout, windows, at, self._judge)
         if judgement.verdict is not None:
             self._metrics.judged(rollout.model, _e_values(judgement.verdict))
         census = Census.of(windows, silent)
         slow_s = slow_limit(judgement.evidence, rollout.spec.guardrails.latency)
-        for event in occurrences(stored, census, judgement.verdict, slow_s, at):
+        for event in events_of(stored, census, judgement.verdict, slow_s, at):
             if await self._happened(event, judgement, lease):
                 break
         await self._save(judgement, lease)

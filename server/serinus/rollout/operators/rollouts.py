@@ -14,7 +14,7 @@ from serinus.rollout.machine.plan import new_rollout, selectors
 from serinus.rollout.operators.versions import ModelVersions, Versions
 from serinus.rollout.ports import Entry, History, Stored
 from serinus.rollout.rollout import Abort, Event, ForcePromote, Pause, Promote, Resume, Rollout, Status
-from serinus.rollout.selection import member
+from serinus.rollout.selection import selected
 from serinus.rollout.view import RolloutView, numbers_of, view_of
 from serinus.telemetry.logs import get_logger
 
@@ -231,4 +231,4 @@ async def _tried(attempt: Callable[[], Awaitable[RolloutView]], expected_revisio
 
 def _number(rollout: Rollout, selector: str) -> int:
     """Number of the version of a rollout that is meant; 0 where none is named."""
-    return member(rollout, selector).number if selector else 0
+    return selected(rollout, selector).number if selector else 0

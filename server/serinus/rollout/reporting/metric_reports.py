@@ -9,7 +9,7 @@ from serinus.core.version import ModelVersion
 from serinus.core.windows import MetricWindow
 from serinus.rollout.ports import History
 from serinus.rollout.rollout import Rollout
-from serinus.rollout.selection import member
+from serinus.rollout.selection import selected
 
 
 class ReportIds(Protocol):
@@ -88,4 +88,4 @@ def checked(rollout: Rollout, version: str, metric: str, values: Sequence[float]
         if not guardrail.lowest <= value <= guardrail.highest:
             message = f"{metric}: expected values from {guardrail.lowest:g} to {guardrail.highest:g}, got {value:g}"
             raise InvalidInput(message, reason="OUT_OF_RANGE", field="values")
-    return member(rollout, version)
+    return selected(rollout, version)

@@ -43,7 +43,7 @@ class RouteMetrics(Protocol):
         ...
 
 
-class Routing:
+class ModelRouting:
     """The layer in front of one model whose traffic is shared out, has a fallback, or both.
 
     Attributes:

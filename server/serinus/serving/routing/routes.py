@@ -17,7 +17,7 @@ from serinus.serving.routing.breaker import BreakerLimits, BreakerState
 from serinus.serving.routing.choosing import ByName, BySplit, Chooser
 from serinus.serving.routing.exposures import Exposures, RouteWindow
 from serinus.serving.routing.gates import BreakerView, Gates
-from serinus.serving.routing.model_routing import PIN, Mirrors, RouteMetrics, Routing
+from serinus.serving.routing.model_routing import PIN, Mirrors, ModelRouting, RouteMetrics
 from serinus.telemetry.logs import get_logger
 
 log = get_logger("serinus.serving")
@@ -46,7 +46,7 @@ class _Decided:
     halted: frozenset[int]
     chooser: Chooser
     fallback: Fallback | None
-    routing: Routing
+    routing: ModelRouting
 
 
 class Routes:
@@ -90,7 +90,7 @@ class Routes:
         self._breaker = breaker
         self._clock = clock
         self._decided: dict[str, _Decided] = {}
-        self._routings: dict[str, Routing] = {}
+        self._routings: dict[str, ModelRouting] = {}
         self._silent_until: dict[str, float] = {}
 
     # On the path of every call.
@@ -179,7 +179,7 @@ class Routes:
             fallback = present.fallback
         else:
             fallback = None if policy is None else self._fallback(policy)
-        routing = Routing(
+        routing = ModelRouting(
             self._inner,
             chooser=chooser,
             fallback=fallback,
