@@ -9,7 +9,7 @@ import numpy as np
 from serinus.config.rollout_spec import RolloutSpec
 from serinus.rollout.rollout import Status
 from serinus.rollout.simulation.simulation import exact_interval, simulate
-from serinus.rollout.simulation.traffic import Assumed
+from serinus.rollout.simulation.values import Assumed
 
 from . import looks, naive
 from .looks import Callers, Look

@@ -14,7 +14,7 @@ from serinus.registry.records import ModelRecord, Page
 from serinus.registry.rollout_records import JournalEntry
 from serinus.rollout.ports import Stored
 from serinus.rollout.rollout import Check, Outcome, Rollout, Status, Verdict
-from serinus.rollout.simulation.simulation import Simulated
+from serinus.rollout.simulation.values import Simulated
 from serinus.rollout.view import ArmView, RolloutView
 from serinus.serving.mirroring.disagreements import Disagreement
 from serinus.serving.routing.gates import BreakerView

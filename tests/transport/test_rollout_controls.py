@@ -14,7 +14,7 @@ from serinus.config.rollout_spec import parse_rollout_spec
 from serinus.core.errors import Conflict, NotFound, Refused
 from serinus.registry.rollout_records import JournalEntry
 from serinus.rollout.ports import Stored
-from serinus.rollout.simulation.traffic import Assumed
+from serinus.rollout.simulation.values import Assumed
 from serinus.serving.mirroring.disagreements import Disagreement
 from serinus.transport.rollout_values import MetricReport, SimulationOrder
 from serinus_api.v1 import admin_pb2 as pb

@@ -24,7 +24,8 @@ from serinus.rollout.operators.watching import Watching
 from serinus.rollout.reporting.metric_reports import MetricReports
 from serinus.rollout.reporting.publishing import Reporting
 from serinus.rollout.reporting.windows import Reports
-from serinus.rollout.simulation.simulation import Simulated, simulate
+from serinus.rollout.simulation.simulation import simulate
+from serinus.rollout.simulation.values import Simulated
 from serinus.serving.mirroring.disagreements import Disagreement
 from serinus.serving.mirroring.mirror import Mirrors
 from serinus.telemetry.metrics import Metrics

@@ -11,7 +11,7 @@ from serinus.registry.sql.audit import canonical_json
 from serinus.rollout.machine.plan import stage_text
 from serinus.rollout.ports import Stored
 from serinus.rollout.rollout import Check, Outcome, Rollout, Status, Verdict
-from serinus.rollout.simulation.simulation import Simulated
+from serinus.rollout.simulation.values import Simulated
 from serinus.rollout.view import ArmView, RolloutView
 from serinus.serving.mirroring.disagreements import Disagreement
 from serinus.transport.paging import all_that_fit

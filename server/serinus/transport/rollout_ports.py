@@ -14,7 +14,7 @@ from serinus.core.version import ModelVersion
 from serinus.registry.records import ModelRecord, Page
 from serinus.registry.rollout_records import JournalEntry
 from serinus.rollout.ports import Stored
-from serinus.rollout.simulation.simulation import Simulated
+from serinus.rollout.simulation.values import Simulated
 from serinus.rollout.view import RolloutView
 from serinus.serving.mirroring.disagreements import Disagreement
 from serinus.serving.routing.gates import BreakerView

@@ -8,8 +8,7 @@ from serinus.config.errors import ConfigError
 from serinus.config.rollout_spec import RolloutSpec, parse_rollout_spec
 from serinus.core.errors import InvalidInput
 from serinus.core.version import check_model_name
-from serinus.rollout.simulation.simulation import MOST_RUNS
-from serinus.rollout.simulation.traffic import Assumed
+from serinus.rollout.simulation.values import MOST_RUNS, Assumed
 from serinus.transport.registry_requests import check_count, finite, out_of_range
 from serinus.transport.rollout_values import MetricReport, SimulationOrder
 from serinus.transport.wire_limits import check_text

@@ -3,7 +3,7 @@
 import dataclasses
 
 from serinus.config.rollout_spec import RolloutSpec
-from serinus.rollout.simulation.traffic import Assumed
+from serinus.rollout.simulation.values import Assumed
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import pytest
 
 from serinus.cli.output import console
 from serinus.cli.rollout.simulate import show
-from serinus.rollout.simulation.simulation import Simulated
+from serinus.rollout.simulation.values import Simulated
 
 PLAN = """
 stages:

@@ -1,7 +1,7 @@
 """`serinus rollout simulate`: how a plan would end, and whom it would expose, if versions were what is assumed."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -15,13 +15,9 @@ from serinus.cli.rollout.spec_files import SpecOption, read_spec
 from serinus.cli.target import JsonOption
 from serinus.config.rollout_spec import RolloutSpec
 from serinus.rollout.machine.plan import stage_text
-
-if TYPE_CHECKING:
-    from serinus.rollout.simulation.simulation import Simulated
-    from serinus.rollout.simulation.traffic import Assumed
+from serinus.rollout.simulation.values import MOST_RUNS, Assumed, Simulated
 
 _BAR_WIDTH = 30
-_MOST_RUNS = 10_000  # as many as a server plays
 _OUTCOME_STYLES = {"succeeded": "green", "rolled_back": "red"}
 _METAVAR = "SHARE"
 
@@ -59,15 +55,12 @@ def simulate(
         float, _rate("--candidate-disagreements", "Mirrored calls that it answers differently.")
     ] = 0.0,
     candidate_metric: Metrics = [],  # noqa: B006 - the same
-    runs: Annotated[int, typer.Option("--runs", metavar="N", min=1, max=_MOST_RUNS, help="How often.")] = 200,
+    runs: Annotated[int, typer.Option("--runs", metavar="N", min=1, max=MOST_RUNS, help="How often.")] = 200,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="The same one plays the same runs.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Play a plan many times against assumed versions, with the judge that decides in earnest; needs no server."""
     spec = read_spec(file, missing={"model": "simulated", "candidate": "candidate"})  # whatever they are called
-    # scipy takes half a second to load, and no other command needs it.
-    from serinus.rollout.simulation.traffic import Assumed  # noqa: PLC0415 - see the line above
-
     baseline = Assumed(
         error_rate=baseline_errors,
         slow_rate=baseline_slow,
@@ -93,9 +86,10 @@ def simulate(
 
 
 def _played(
-    spec: RolloutSpec, baseline: "Assumed", candidate: "Assumed", *, rate: float, runs: int, seed: int
-) -> "Simulated":
-    from serinus.rollout.simulation import simulation  # noqa: PLC0415 - see above
+    spec: RolloutSpec, baseline: Assumed, candidate: Assumed, *, rate: float, runs: int, seed: int
+) -> Simulated:
+    # It loads scipy, which no other command needs.
+    from serinus.rollout.simulation import simulation  # noqa: PLC0415 - see the line above
 
     with steps_progress() as progress:
         task = progress.add_task("Playing the plan", total=runs)
@@ -129,7 +123,7 @@ def metric_means(flag: str, texts: list[str], spec: RolloutSpec) -> dict[str, fl
     return means
 
 
-def simulated_document(found: "Simulated") -> dict[str, object]:
+def simulated_document(found: Simulated) -> dict[str, object]:
     """What became of the runs, as JSON."""
     return {
         "runs": found.runs,
@@ -143,7 +137,7 @@ def simulated_document(found: "Simulated") -> dict[str, object]:
     }
 
 
-def show(found: "Simulated", out: Console) -> None:
+def show(found: Simulated, out: Console) -> None:
     """Print it for people."""
     out.print()
     table = plain_table("OUTCOME", "PROBABILITY", "95 % INTERVAL", "", right=("PROBABILITY", "95 % INTERVAL"))

@@ -2,11 +2,11 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
-from scipy.stats import beta  # type: ignore[import-untyped]  # scipy comes without types
+from scipy.special import betaincinv  # type: ignore[import-untyped]  # scipy comes without types
 
 from serinus.config.rollout_spec import RolloutSpec
 from serinus.core.version import ModelVersion, Version
@@ -15,9 +15,9 @@ from serinus.rollout.judging.judge import judge
 from serinus.rollout.machine.machine import advance
 from serinus.rollout.machine.plan import new_rollout
 from serinus.rollout.rollout import Followed, Judged, Outcome, Prepared, Promote, Rollout, Status
-from serinus.rollout.simulation.traffic import Assumed, SimulatedTraffic
+from serinus.rollout.simulation.traffic import SimulatedTraffic
+from serinus.rollout.simulation.values import MOST_RUNS, Assumed, Simulated
 
-MOST_RUNS: Final = 10_000  # an outcome of one run in a hundred is known to a quarter of a percent by then
 _MOST_LOOKS: Final = 5000  # of one run; looks grow apart, so that a month has fewer
 _PATIENCE: Final = 0.2  # the next look comes when a fifth of the stage's time so far has gone by again
 _SHORTEST_S: Final = 1.0  # as often as servers look
@@ -46,29 +46,6 @@ class Played:
     exposed: int
     seconds: float
     failed_by: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Simulated:
-    """What became of a plan that was played.
-
-    Attributes:
-        runs: How often.
-        outcomes: Share of the runs that ended so, and the ends of its exact 95 % interval (Clopper and Pearson 1934).
-        exposed_p50: Calls that the candidates got, in half of the runs at most.
-        exposed_p90: In nine of ten runs at most.
-        seconds_p50: How long it took, likewise.
-        seconds_p90: Likewise.
-        failed_by: Share of the failed runs by the check that failed them.
-    """
-
-    runs: int
-    outcomes: Mapping[str, tuple[float, float, float]]
-    exposed_p50: int
-    exposed_p90: int
-    seconds_p50: float
-    seconds_p90: float
-    failed_by: Mapping[str, float]
 
 
 def simulate(
@@ -152,8 +129,8 @@ def summary(played: Sequence[Played]) -> Simulated:
 def exact_interval(hits: int, runs: int) -> tuple[float, float]:
     """Ends of the exact 95 % interval of a share (Clopper and Pearson 1934)."""
     tail = (1.0 - _CONFIDENCE) / 2
-    low = float(beta.ppf(tail, hits, runs - hits + 1)) if hits else 0.0
-    high = float(beta.ppf(1.0 - tail, hits + 1, runs - hits)) if hits < runs else 1.0
+    low = float(betaincinv(hits, runs - hits + 1, tail)) if hits else 0.0
+    high = float(betaincinv(hits + 1, runs - hits, 1.0 - tail)) if hits < runs else 1.0
     return low, high
 
 

@@ -1,7 +1,6 @@
 """Makes up what a server would have counted, had versions done what is assumed of them."""
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,25 +9,7 @@ from serinus.core.traffic import WHOLE
 from serinus.core.windows import ArmWindow, MetricWindow, PairWindow, ServerWindow
 from serinus.rollout.machine.effects import effects
 from serinus.rollout.rollout import Rollout
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Assumed:
-    """What is assumed of a version. All rates are shares of its calls.
-
-    Attributes:
-        error_rate: Calls that it fails.
-        slow_rate: Calls slower than the limit.
-        invalid_rate: Answers that cannot be meant.
-        disagreement_rate: Mirrored calls that it answers differently, or fails.
-        metric_means: By name of the metric; every call is reported, with the lowest value or the highest.
-    """
-
-    error_rate: float = 0.0
-    slow_rate: float = 0.0
-    invalid_rate: float = 0.0
-    disagreement_rate: float = 0.0
-    metric_means: Mapping[str, float] = dataclasses.field(default_factory=dict)
+from serinus.rollout.simulation.values import Assumed
 
 
 class SimulatedTraffic:

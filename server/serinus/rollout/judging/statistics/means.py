@@ -15,12 +15,12 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from scipy.optimize import brentq  # type: ignore[import-untyped]  # scipy comes without types
-from scipy.special import betainc, betaincc, betaln  # type: ignore[import-untyped]  # the same
+# Nothing else of scipy: its optimizers alone take a quarter of a second and 25 MiB of each server that starts.
+from scipy.special import betainc, betaincc, betaln  # type: ignore[import-untyped]  # scipy comes without types
 
 _HALF: Final = 0.5  # Jeffreys' density: a rate near 0 costs little more than one near 1/2
 _LOG_DENSITY: Final = float(betaln(_HALF, _HALF))
-_PRECISION: Final = 1e-5  # of a bound: nobody reads more digits
+_PRECISION: Final = 1e-5  # of the odds of a bound: nobody reads more digits
 _EDGE: Final = 1e-12  # as near as bounds come to 0 and 1, where logarithms end
 
 
@@ -41,7 +41,7 @@ def upper_bound(count: float, total: float, alpha: float) -> float:
     if count <= 0 or total >= count:
         return 1.0
     limit = math.log(1.0 / alpha)
-    return _root(lambda mean: log_evidence_below(count, total, mean) - limit, total / count, 1.0)
+    return _first_refused(lambda mean: log_evidence_below(count, total, mean) >= limit, total / count, 1.0)
 
 
 def lower_bound(count: float, total: float, alpha: float) -> float:
@@ -49,7 +49,7 @@ def lower_bound(count: float, total: float, alpha: float) -> float:
     if count <= 0 or total <= 0:
         return 0.0
     limit = math.log(1.0 / alpha)
-    return _root(lambda mean: log_evidence_above(count, total, mean) - limit, 0.0, total / count)
+    return _first_refused(lambda mean: log_evidence_above(count, total, mean) >= limit, total / count, 0.0)
 
 
 def _mass_below(mean: float) -> float:
@@ -64,10 +64,25 @@ def _log_evidence(count: float, total: float, mean: float, mass_after: float, ma
     return mixture - total * math.log(mean) - (count - total) * math.log1p(-mean)
 
 
-def _root(excess: Callable[[float], float], low: float, high: float) -> float:
-    """Where evidence reaches its limit between two means; the far end where it does not within what can be told."""
-    low, high = max(low, _EDGE), min(high, 1.0 - _EDGE)
-    at_low, at_high = excess(low), excess(high)
-    if at_low * at_high >= 0:
-        return low if at_low > at_high else high
-    return float(brentq(excess, low, high, xtol=_EDGE, rtol=_PRECISION))
+def _first_refused(is_refused: Callable[[float], bool], seen: float, end: float) -> float:
+    """The mean nearest to `seen`, on the way to `end`, that is refused; `end` if none is within what can be told."""
+    kept, refused = _log_odds(seen), _log_odds(end)
+    if not is_refused(_mean(refused)):
+        return end
+    # Halved in odds, where rates near 0 and near 1 are told as precisely as others: 23 steps at most.
+    while abs(refused - kept) > _PRECISION:
+        middle = (kept + refused) / 2
+        if is_refused(_mean(middle)):
+            refused = middle
+        else:
+            kept = middle
+    return _mean(refused)
+
+
+def _log_odds(mean: float) -> float:
+    inside = min(max(mean, _EDGE), 1.0 - _EDGE)
+    return math.log(inside / (1.0 - inside))
+
+
+def _mean(log_odds: float) -> float:
+    return 1.0 / (1.0 + math.exp(-log_odds))
