@@ -36,7 +36,7 @@ def main(
         *_told(measure.limits(max(20, plans // 5), seed)),
     ]
     alone = [*_told(measure.detections(max(20, runs // 4), seed))]
-    by_plan = [*_told(measure.detections_by_plan(max(20, plans // 2), seed))]
+    by_plan = [*_told(measure.detections_by_plan(plans, seed))]
     console = Console()
     _show_shares(console, shares)
     _show_detections(console, "Calls until the test against stable notices (stable fails 0.1 %, weight 5 %)", alone)

@@ -23,8 +23,8 @@ _AGAINST_STABLE: Final = 0.5
 _BY_ITSELF: Final = 0.25  # over all stages together, because each begins to count anew
 _FOR_STABLE: Final = 0.25  # that the bound of stable's earlier rate does not hold
 
-_SUSPICIOUS: Final = 3.0
-"""Evidence with which nothing passes: a ceiling leaves room for candidates that are worse than stable."""
+_SUSPICIOUS: Final = 1.0
+"""Evidence above it speaks against the candidate; then no ceiling lets it pass, which leaves room for worse ones."""
 
 _WHAT: Final = {ERRORS: "failed", INVALID: "were answered with what cannot be meant"}
 
@@ -76,8 +76,14 @@ class Case:
         return 1.0 + self.guardrail.margin
 
     def tolerated(self, stable: Tally) -> float:
-        """Rate of a candidate that is no worse than stable may be, which has these calls."""
+        """Highest rate of a candidate that is no worse than stable may be; 1.0 or more if little is known of it."""
         return self.allowed * means.upper_bound(stable.trials, stable.failures, self.alpha)
+
+    def tolerated_by_looks(self, stable: Tally) -> float:
+        """The same, where failures that come together count as one."""
+        if stable.trials < ENOUGH_CALLS:
+            return 1.0
+        return self.allowed * means.upper_bound(stable.looks, stable.rates, _FOR_STABLE * self.alpha)
 
     @property
     def log_against_stable(self) -> float:
@@ -185,9 +191,9 @@ def _against_earlier(case: Case) -> list[float]:
     logs = []
     if ceiling is not None and (before.rate or 0.0) <= ceiling:
         logs.append(means.log_evidence_above(now.looks, now.rates, ceiling))
-    if before.trials >= ENOUGH_CALLS:
-        most = case.allowed * means.upper_bound(before.looks, before.rates, _FOR_STABLE * case.alpha)
-        logs.append(means.log_evidence_above(now.looks, now.rates, most) if most < 1.0 else -math.inf)
+    most = case.tolerated_by_looks(before)
+    if most < 1.0:
+        logs.append(means.log_evidence_above(now.looks, now.rates, most))
     return logs
 
 
@@ -210,32 +216,32 @@ def _beside_stable(case: Case, found: float) -> Check:
     if case.is_stable_above:
         text = f"{counts}: stable is above {percent(ceiling)} too, which is not held against the candidate"
         return case.check(Outcome.INCONCLUSIVE, text, found, bound, allowed)
-    return _below_ceiling(case, found, ceiling, stable, counts)
+    return _below_ceiling(case, found, ceiling, case.tolerated(stable), counts)
 
 
 def _alone(case: Case, found: float) -> Check:
-    """Where stable gets no calls: below the ceiling, if there is one, and no worse than stable when it still did."""
-    ceiling, now, stable = case.guardrail.ceiling, case.candidate_now, case.baseline
-    counts = f"{case.counts(now, stable)} when it still got calls"
+    """Where stable gets no calls: below the ceiling if there is one, and no worse than stable when it still did."""
+    ceiling, stable = case.guardrail.ceiling, case.baseline
+    counts = f"{case.counts(case.candidate_now, stable)} when it still got calls"
     if ceiling is not None and (stable.rate or 0.0) <= ceiling:
-        return _below_ceiling(case, found, ceiling, stable, counts)
+        # Bursts come when they come: stable may have met fewer of them. So its looks count here, not its calls.
+        return _below_ceiling(case, found, ceiling, case.tolerated_by_looks(stable), counts)
     if stable.trials < ENOUGH_CALLS:
         text = f"{counts}; stable was measured too little to compare with"
         return case.check(Outcome.INCONCLUSIVE, text, found, None, None)
-    rate, most = now.failures / now.trials, case.tolerated(stable)
+    rate, most = case.candidate_now.rate or 0.0, case.tolerated(stable)
     text = f"{counts}; up to {percent(most)} is no worse than stable may have been"
     return case.check(Outcome.PASS if rate <= most else Outcome.INCONCLUSIVE, text, found, rate, most)
 
 
-def _below_ceiling(case: Case, found: float, ceiling: float, stable: Tally, counts: str) -> Check:
+def _below_ceiling(case: Case, found: float, ceiling: float, most: float, counts: str) -> Check:
     """Shown to be below the ceiling: pass, unless it looks worse than stable, for which the ceiling leaves room."""
     now = case.candidate_now
-    highest = means.upper_bound(now.trials, now.failures, case.alpha)
+    rate, highest = now.rate or 0.0, means.upper_bound(now.trials, now.failures, case.alpha)
     text = f"{counts}; the rate is at most {percent(highest)}, {percent(ceiling)} is allowed"
     if highest > ceiling:
         return case.check(Outcome.INCONCLUSIVE, text, found, highest, ceiling)
-    rate, most = now.failures / now.trials, case.tolerated(stable)
-    if stable.trials >= ENOUGH_CALLS and rate > most:
+    if rate > most:
         text = f"{counts}, which looks worse: up to {percent(most)} is no worse than stable may be"
         return case.check(Outcome.INCONCLUSIVE, text, found, rate, most)
     return case.check(Outcome.PASS, text, found, highest, ceiling)
