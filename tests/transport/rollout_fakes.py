@@ -204,11 +204,15 @@ class FakeTraffic:
         return {version: view for version, view in self.views.items() if version.model == model}
 
 
+async def nothing(_actor: str) -> None:
+    """Stay."""
+
+
 def ports() -> RolloutPorts:
     """All of it, of a server that stays."""
     return RolloutPorts(
         rollouts=FakeRollouts(),
         traffic=FakeTraffic(),
-        drain=lambda _actor: None,
+        drain=nothing,
         workers=lambda: (Worker("w", AT, is_ready=True, revision=3, controls_rollouts=True),),
     )

@@ -34,9 +34,12 @@ class Operated:
             audit=self.registry,
             calls=Calls(self.drain, Budgets()),
             serving=lambda model: [READY] if model == "m" else [],
-            drain=self.told_to_leave.append,
+            drain=self._leave,
         )
         self.channel: grpc.aio.Channel
+
+    async def _leave(self, actor: str) -> None:
+        self.told_to_leave.append(actor)
 
     async def call(self, method: str, asked):
         return await self.channel.unary_unary(

@@ -163,8 +163,13 @@ class Catalog:
             revision, controls = self._store.follower.snapshot.revision, self.rollouts.controller.is_controlling
             return Worker(self.rollouts.server, started_unix_s, is_ready(), revision, controls)
 
-        def drain(actor: str) -> None:
+        async def drain(actor: str) -> None:
             log.info("told to leave", actor=actor)
+            try:
+                after = {"server": self.rollouts.server}
+                await self._store.registry.note("server.drain", "", before={}, after=after, actor=actor)
+            except ServerError as error:  # a server whose database is away can be told to leave all the same
+                log.warning("not in the audit", action="server.drain", actor=actor, trouble=error.message)
             leave()
 
         return RolloutPorts(

@@ -1,7 +1,7 @@
 """What operators do: load and unload versions, send the server away, read and check what was done to the registry."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from google.protobuf.message import Message
 
@@ -24,7 +24,7 @@ class Controls:
         audit: What was done.
         calls: How methods are called.
         serving: The versions of a model that serve, newest first.
-        drain: Lets this server go away; told who asked.
+        drain: Lets this server go away soon; told who asked.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Controls:
         audit: Audit,
         calls: Calls,
         serving: Callable[[str], Sequence[pb.ModelStatus]],
-        drain: Callable[[str], None],
+        drain: Callable[[str], Awaitable[None]],
     ) -> None:
         self._placements = placements
         self._audit = audit
@@ -80,5 +80,5 @@ class Controls:
         )
 
     async def _leave(self, asked: pb.DrainRequest, context: Context) -> Message:
-        self._drain(actor_of(asked.actor, context))
+        await self._drain(actor_of(asked.actor, context))
         return pb.DrainResponse()

@@ -5,7 +5,7 @@ since; None expects nothing.
 """
 
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from serinus.config.rollout_spec import RolloutSpec
@@ -142,11 +142,11 @@ class RolloutPorts:
     Attributes:
         rollouts: Keeps and moves them.
         traffic: Shares calls out.
-        drain: Lets this server go away, as SIGTERM does; told who asked. Returns at once.
+        drain: Lets this server go away, as SIGTERM does; told who asked. Returns before it goes.
         workers: The processes that serve, as far as this one knows; at least this one.
     """
 
     rollouts: Rollouts
     traffic: TrafficControl
-    drain: Callable[[str], None]
+    drain: Callable[[str], Awaitable[None]]
     workers: Callable[[], Sequence[Worker]]
