@@ -107,7 +107,8 @@ class Check:
     """One guardrail's part of a verdict.
 
     Attributes:
-        name: "errors", "latency", "invalid", "disagreement", "consecutive", or a metric's name.
+        name: "errors", "latency", "invalid", "disagreement", "consecutive", a metric's name, or "interval" for where an
+            arm of an A/B test lies.
         version: Number of the candidate it is about.
         outcome: What it says.
         e_value: Evidence against the candidate; FAIL when it reaches `limit`. 1.0 for none.

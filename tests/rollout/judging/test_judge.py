@@ -334,21 +334,36 @@ TEST = {
 }
 
 
+def contested(means: tuple[float, ...], count: int) -> Verdict:
+    """The verdict on a test by a metric that fails nobody, with these means of stable and two arms."""
+    guardrails = {"metrics": [{"name": "clicks", "higher_is": "better", "margin": 1}], **ERRORS_ALONE}
+    rollout = prepared_at(0.0, {"ab": {**TEST["ab"], "metric": "clicks"}}, guardrails=guardrails)
+    reported = {number: MetricWindow(count, count * mean) for number, mean in enumerate(means, 1)}
+    window = says(rollout, dict.fromkeys(reported, calls(count)), metrics={"clicks": reported})
+    return judge(known(rollout, window), rollout, LATER)
+
+
 @pytest.mark.parametrize(
-    ("errors", "count", "winner"),
-    [((100, 100, 10), 1000, 3), ((10, 100, 100), 1000, 1), ((50, 50, 50), 1000, 0), ((100, 100, 10), 499, 0)],
+    ("means", "count", "winner"),
+    [
+        ((0.5, 0.5, 0.8), 900, 3),
+        ((0.8, 0.5, 0.5), 900, 1),
+        ((0.5, 0.5, 0.5), 900, 0),
+        ((0.5, 0.8, 0.8), 900, 0),
+        ((0.5, 0.5, 0.8), 499, 0),
+    ],
 )
-def test_a_test_is_won_by_the_arm_that_is_better_beyond_doubt(errors, count, winner):
+def test_a_test_is_won_by_the_arm_that_is_better_beyond_doubt(means, count, winner):
     """Which may be stable; nobody wins before the minima."""
-    guardrails = {"errors": {"ceiling": 0.5, "margin": 100}, **ERRORS_ALONE}
-    rollout = prepared_at(0.0, TEST, guardrails=guardrails)
-    windows = says(rollout, {number: calls(count, failed) for number, failed in enumerate(errors, 1)})
-    verdict = judge(known(rollout, windows), rollout, LATER)
-    if verdict.outcome is not FAIL:
-        assert (verdict.winner, verdict.outcome) == (winner, Outcome.PASS if winner else INCONCLUSIVE)
-        assert [check.version for check in verdict.checks if check.name == "interval"] == [2, 3, 1]
-    else:
-        assert winner == 1
+    verdict = contested(means, count)
+    assert (verdict.winner, verdict.outcome) == (winner, Outcome.PASS if winner else INCONCLUSIVE)
+    assert [check.version for check in verdict.checks if check.name == "interval"] == [2, 3, 1]
+
+
+def test_a_test_without_a_winner_says_so():
+    """After its calls and its time it still waits."""
+    verdict = contested((0.5, 0.5, 0.5), 900)
+    assert verdict.reason == "no arm is better than all others beyond doubt"
 
 
 def test_each_arm_of_a_test_has_its_guardrails():
@@ -360,13 +375,8 @@ def test_each_arm_of_a_test_has_its_guardrails():
 
 def test_a_test_says_where_each_arm_lies():
     """By the metric of the test, in its own unit."""
-    guardrails = {"metrics": [{"name": "clicks", "higher_is": "better", "highest": 10}], **ERRORS_ALONE}
-    rollout = prepared_at(0.0, {"ab": {**TEST["ab"], "metric": "clicks"}}, guardrails=guardrails)
-    reported = {1: MetricWindow(900, 4500.0), 2: MetricWindow(900, 4500.0), 3: MetricWindow(900, 7200.0)}
-    window = says(rollout, {number: calls(900) for number in (1, 2, 3)}, metrics={"clicks": reported})
-    verdict = judge(known(rollout, window), rollout, LATER)
-    sentences = [check.sentence for check in verdict.checks if check.name == "interval"]
-    assert sentences[1].startswith("clicks of m@1.2.0: 8, between 7.")
+    sentences = [check.sentence for check in contested((0.5, 0.5, 0.8), 900).checks if check.name == "interval"]
+    assert sentences[1].startswith("clicks of m@1.2.0: 0.8, between 0.7")
     assert sentences[1].endswith(", 900 counted")
 
 
