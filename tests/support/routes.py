@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -91,10 +91,12 @@ class FakeRouteMetrics:
     """Writes down what is counted.
 
     Attributes:
-        events: In order.
+        events: What became of calls, in order.
+        shares: How calls were shared out, in order: weights by version.
     """
 
     def __init__(self) -> None:
+        self.shares: list[tuple[str, Mapping[ModelVersion, int]]] = []
         self.events: list[tuple[object, ...]] = []
 
     def routed(self, version: ModelVersion, route: Route) -> None:
@@ -112,6 +114,10 @@ class FakeRouteMetrics:
     def breaker_changed(self, version: ModelVersion, state: BreakerState) -> None:
         """Write down a state."""
         self.events.append(("breaker", version, state))
+
+    def shared_out(self, model: str, arms: Sequence[Arm]) -> None:
+        """Write down the shares."""
+        self.shares.append((model, {arm.version: arm.weight for arm in arms}))
 
 
 class FakeMirrors:

@@ -94,6 +94,12 @@ def test_a_split_is_shown_as_it_is_now(registry: CollectorRegistry, metrics: Met
     assert shown(registry, "serinus_traffic_weight_ratio") == {}
 
 
+def test_a_model_that_has_gone_does_not_come_back_to_say_so(metrics: Metrics):
+    """Its last version may be unloaded before its split is taken away."""
+    metrics.rollouts.shared_out("magika", ())
+    assert metrics.rollouts.models() == {}
+
+
 def test_decisions_are_counted_and_the_last_status_is_shown(registry: CollectorRegistry, metrics: Metrics):
     """Words that nobody foresaw make no series of their own."""
     for event, status in (("stage", "running"), ("stage", "running"), ("abracadabra", "paused"), ("x", "failing")):

@@ -1,7 +1,9 @@
 """Keeps rollouts in the registry: what `rollout` decides, in the words in which `registry` writes it down."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
+from serinus.core.errors import DataLost, Refused, ServerError
 from serinus.core.windows import ServerWindow
 from serinus.registry.records import Page
 from serinus.registry.rollout_records import LeaseRecord, RolloutChange, RolloutRecord
@@ -9,17 +11,23 @@ from serinus.registry.rollouts import RolloutStore
 from serinus.rollout.documents import rollout_document, rollout_of
 from serinus.rollout.ports import Entry, Lease, Stored
 from serinus.rollout.rollout import Effects, Rollout
+from serinus.telemetry.logs import get_logger
+
+_MOST_COMPLAINTS: Final = 1000  # if there are so many, the log has said it often enough
+
+log = get_logger("serinus.rollouts")
 
 
 class RegistryJournal:
-    """A `rollout.ports.Journal` in the registry's database."""
+    """A `rollout.ports.History` in the registry's database."""
 
     def __init__(self, store: RolloutStore) -> None:
         self._store = store
+        self._unreadable: set[str] = set()
 
     async def active(self) -> Sequence[Stored]:
-        """Rollouts that have not ended."""
-        return [_stored(record) for record in await self._store.active()]
+        """Rollouts that have not ended, but for those that cannot be read."""
+        return self._readable(await self._store.active())
 
     async def get(self, rollout: str) -> Stored:
         """One."""
@@ -30,9 +38,9 @@ class RegistryJournal:
         return [_stored(record) for record in (await self._store.rollouts(model, limit=limit)).items]
 
     async def page(self, model: str, *, active: bool, page_token: str, limit: int) -> Page[Stored]:
-        """The first `limit` rollouts, newest first; of one model, unless that is ""."""
+        """The first `limit` rollouts, newest first, but for those that cannot be read; of one model, or all for ""."""
         found = await self._store.rollouts(model, active=active, page_token=page_token, limit=limit)
-        return Page(tuple(_stored(record) for record in found.items), found.next_token)
+        return Page(tuple(self._readable(found.items)), found.next_token)
 
     async def begin(
         self, rollout: Rollout, effects: Effects, entry: Entry, *, actor: str, expected_revision: int | None
@@ -87,6 +95,23 @@ class RegistryJournal:
     async def leave_lease(self, lease: Lease) -> None:
         """Give it back."""
         await self._store.leave_lease(_record(lease))
+
+    def _readable(self, records: Sequence[RolloutRecord]) -> Sequence[Stored]:
+        """Those that can be read: one that a newer server wrote, or that is damaged, keeps no other from moving."""
+        found = []
+        for record in records:
+            try:
+                found.append(_stored(record))
+            except (DataLost, Refused) as error:
+                self._complain(record, error)
+        return found
+
+    def _complain(self, record: RolloutRecord, error: ServerError) -> None:
+        """Log a rollout that cannot be read, once."""
+        if record.id in self._unreadable or len(self._unreadable) >= _MOST_COMPLAINTS:
+            return
+        self._unreadable.add(record.id)
+        log.error("rollout left out: it cannot be read", rollout=record.id, model=record.model, reason=error.reason)
 
 
 def _stored(record: RolloutRecord) -> Stored:

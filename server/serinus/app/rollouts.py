@@ -13,8 +13,6 @@ from serinus.app.front import Front
 from serinus.app.registry_store import RegistryStore
 from serinus.app.rollout_journal import RegistryJournal
 from serinus.app.rollout_versions import RolloutVersions
-from serinus.config.errors import ConfigError
-from serinus.config.sections import WebhookSettings
 from serinus.config.settings import Settings
 from serinus.lifecycle.models import Models
 from serinus.registry.rollouts import RolloutStore
@@ -30,7 +28,7 @@ from serinus.serving.mirroring.disagreements import Disagreement
 from serinus.serving.mirroring.mirror import Mirrors
 from serinus.telemetry.metrics import Metrics
 from serinus.transport.rollout_values import MetricReport, SimulationOrder
-from serinus.transport.webhook_post import Post
+from serinus.transport.webhook_post import Post, read_secret
 from serinus.transport.webhooks import Webhooks
 
 _ID_BYTES = 6  # twelve characters, which a person can read out; nobody has so many rollouts that two share one
@@ -85,7 +83,11 @@ class RolloutParts:
             settings.webhooks,
             entries=store.rollouts,
             is_mine=lambda: self.controller.is_controlling,
-            sender=Post(secret=_secret(settings.webhooks), timeout_s=settings.webhooks.timeout_s, clock=time.time),
+            sender=Post(
+                secret=read_secret(settings.webhooks.secret_file),
+                timeout_s=settings.webhooks.timeout_s,
+                clock=time.time,
+            ),
             metrics=metrics.rollouts,
         )
         self._reporting = Reporting(
@@ -118,15 +120,6 @@ class RolloutParts:
     def jobs(self) -> Sequence[Job]:
         """What is to run for as long as the server does; none of it ends by itself."""
         return (self._reporting.run(), self.controller.run(), self.webhooks.run())
-
-
-def _secret(settings: WebhookSettings) -> bytes:
-    if settings.secret_file is None:
-        return b""
-    try:
-        return settings.secret_file.read_bytes().strip()
-    except OSError as error:
-        raise ConfigError([f"webhooks.secret_file: expected a file that can be read: {error.strerror}"]) from error
 
 
 class OperatedRollouts:

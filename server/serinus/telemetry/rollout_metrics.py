@@ -126,7 +126,8 @@ class RolloutMetrics:
 
     def shared_out(self, model: str, arms: Sequence[Arm]) -> None:
         """The calls of that model are shared out so from now on; () for no more."""
-        self._model(model).arms = tuple(arms)
+        if arms or model in self._models:  # () may come when the last version has gone
+            self._model(model).arms = tuple(arms)
 
     def decided(self, model: str, event: str, status: str) -> None:
         """Something happened to a rollout of that model, which stands there since; both as its journal has them."""

@@ -171,6 +171,22 @@ async def test_a_halt_reaches_rules_and_never_the_baseline():
 
 
 @virtual
+async def test_metrics_are_told_how_calls_are_shared_out():
+    """As decided, as halted, and no more; what is applied again is told once."""
+    found = scene()
+    found.routes.apply("m", Traffic(split=half(weight=500)))
+    found.routes.apply("m", Traffic(split=half(weight=500)))
+    found.routes.halt("m", [CANARY, STABLE])
+    found.routes.apply("m", NO_TRAFFIC)
+    found.routes.apply("m", NO_TRAFFIC)
+    assert found.metrics.shares == [
+        ("m", {CANARY: 500, STABLE: 9_500}),
+        ("m", {CANARY: 0, STABLE: 10_000}),
+        ("m", {}),
+    ]
+
+
+@virtual
 async def test_counts_go_on_through_changes_of_the_same_segment():
     """And begin anew with the next; what is inside counts where it began."""
     found = scene({CANARY: Behaviour(seconds=1.0)})

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Collection, Sequence
 
 from serinus.core.windows import ServerWindow
+from serinus.rollout.machine.effects import effects
 from serinus.rollout.rollout import Rollout
 
 
@@ -38,8 +39,13 @@ class Census:
         return bool(self.living) and all(window.revision >= revision for window in self.living)
 
     def trouble(self, rollout: Rollout) -> str:
-        """Why a version of it cannot be loaded on a server that lives, a sentence; "" if none is known."""
-        for version in (*rollout.candidates, rollout.baseline):
+        """Why a version that it needs cannot be loaded on a server that lives, a sentence; "" if none is known.
+
+        Where the candidates have all calls, stable is not needed: to go back to it would be worse than anything.
+        """
+        split = effects(rollout).split
+        needs_stable = split is None or split.arms[-1].weight > 0
+        for version in (*rollout.candidates, rollout.baseline) if needs_stable else rollout.candidates:
             reasons = [window.failures[version.number] for window in self.living if version.number in window.failures]
             if reasons:
                 return f"{version} cannot be loaded on {len(reasons)} of {len(self.living)} servers: {reasons[0]}"

@@ -1,9 +1,10 @@
 """The calls of one model: has a version chosen, asks it, and lets others answer what it could not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from serinus.core.predictor import Predictor, Request, Response, Route
+from serinus.core.traffic import Arm as Share
 from serinus.core.traffic import TrafficSplit, Trigger
 from serinus.core.version import ModelVersion
 from serinus.serving.fallback.fallback import Fallback, second_try
@@ -40,6 +41,10 @@ class RouteMetrics(Protocol):
 
     def breaker_changed(self, version: ModelVersion, state: BreakerState) -> None:
         """A breaker has moved."""
+        ...
+
+    def shared_out(self, model: str, arms: Sequence[Share]) -> None:
+        """The calls of that model are shared out so from now on; () for no more."""
         ...
 
 

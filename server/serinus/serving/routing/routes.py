@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from serinus.core.predictor import Predictor, Request, Response
 from serinus.core.signature import Signature
-from serinus.core.traffic import FallbackPolicy, Traffic, Trigger
+from serinus.core.traffic import WHOLE, FallbackPolicy, Traffic, TrafficSplit, Trigger
+from serinus.core.traffic import Arm as Share
 from serinus.core.version import ModelVersion
 from serinus.serving.fallback.fallback import Fallback, Meaning
 from serinus.serving.output_checks import OutputCheck
@@ -125,15 +126,18 @@ class Routes:
             if present is not None:
                 present.gates.keep([])
                 del self._decided[model], self._routings[model]
+                self._tell(lambda: self._metrics.shared_out(model, ()))
             return
         decided = self._decided[model] = self._decide(model, traffic, present)
         self._routings[model] = decided.routing
+        self._tell(lambda: self._metrics.shared_out(model, _shares(traffic.split, decided.halted)))
 
     def halt(self, model: str, versions: Sequence[ModelVersion]) -> None:
         """Send none of them a call any more that does not name it, until a split that differs is applied."""
         if (present := self._decided.get(model)) is not None:
             present.halted |= {version.number for version in versions}
             present.chooser.halt(present.halted)
+            self._tell(lambda: self._metrics.shared_out(model, _shares(present.traffic.split, present.halted)))
 
     # What there is to know.
 
@@ -218,8 +222,12 @@ class Routes:
 
     def _breaker_changed(self, version: ModelVersion, state: BreakerState) -> None:
         log.warning("breaker moved", model=version.model, version=version.version_text, state=state.value)
+        self._tell(lambda: self._metrics.breaker_changed(version, state))
+
+    def _tell(self, tell: Callable[[], None]) -> None:
+        """Tell the metrics."""
         try:
-            self._metrics.breaker_changed(version, state)
+            tell()
         except Exception as error:  # noqa: BLE001 - what watches a call never fails it
             self.broken("metrics", error)
 
@@ -229,3 +237,11 @@ class Routes:
         if now >= self._silent_until.get(part, now):
             self._silent_until[part] = now + _SILENCE_S
             log.error("routing lost a watcher", part=part, exc_info=error)
+
+
+def _shares(split: TrafficSplit | None, halted: frozenset[int]) -> tuple[Share, ...]:
+    """The arms with what they get now: none for those that are halted, whose part the baseline has."""
+    if split is None:
+        return ()
+    others = [Share(arm.version, 0 if arm.version.number in halted else arm.weight) for arm in split.arms[:-1]]
+    return (*others, Share(split.baseline, WHOLE - sum(arm.weight for arm in others)))
