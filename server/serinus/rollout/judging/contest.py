@@ -7,7 +7,7 @@ from serinus.config.rollout_spec import AbStage, MetricGuardrail
 from serinus.core.version import ModelVersion
 from serinus.core.windows import MetricWindow
 from serinus.rollout.judging.evidence import Evidence
-from serinus.rollout.judging.mean_checks import Badness, badness_of
+from serinus.rollout.judging.mean_checks import Badness, badness_of, value_of
 from serinus.rollout.judging.tallies import RATES, ArmTotals
 from serinus.rollout.judging.wording import whole
 from serinus.rollout.rollout import Check, Outcome, Rollout
@@ -79,11 +79,8 @@ def _badness(evidence: Evidence, version: ModelVersion, name: str, metric: Metri
 
 
 def _value(badness: float, metric: MetricGuardrail | None) -> float:
-    """A badness in the metric's own unit; that of a rate is the rate."""
-    if metric is None:
-        return badness
-    span = metric.highest - metric.lowest
-    return metric.lowest + span * badness if metric.higher_is == "worse" else metric.highest - span * badness
+    """A badness as a person reads it; that of a rate is the rate."""
+    return badness if metric is None else value_of(badness, metric)
 
 
 def _mean(arm: Badness, metric: MetricGuardrail | None) -> float | None:

@@ -58,6 +58,12 @@ def badness_of(guardrail: MetricGuardrail, reported: MetricWindow) -> Badness:
     return Badness(reported.count, min(max(total, 0.0), float(reported.count)))
 
 
+def value_of(badness: float, guardrail: MetricGuardrail) -> float:
+    """A badness in the metric's own unit."""
+    span = guardrail.highest - guardrail.lowest
+    return guardrail.lowest + span * badness if guardrail.higher_is == "worse" else guardrail.highest - span * badness
+
+
 def disagreement_check(evidence: Evidence, rollout: Rollout, candidate: ModelVersion) -> Check:
     """The share of mirrored calls that the candidate answers differently or not at all, in this stage."""
     pairs = evidence.stage_pairs
@@ -187,10 +193,7 @@ class _MetricCase:
     def _value(self, arm: Badness) -> str:
         if arm.mean is None:
             return "nothing"
-        guardrail = self.guardrail
-        is_worse = guardrail.higher_is == "worse"
-        mean = guardrail.lowest + self.span * arm.mean if is_worse else guardrail.highest - self.span * arm.mean
-        return f"{mean:.4g}"
+        return f"{value_of(arm.mean, self.guardrail):.4g}"
 
 
 _LEAST: Final = 1e-9  # a limit at the very best value leaves no room for logarithms
