@@ -20,6 +20,8 @@ _AGAINST_STABLE: Final = 0.5
 _BY_ITSELF: Final = 0.25
 _FOR_STABLE: Final = 0.25  # that the bound of stable's mean does not hold
 
+_LEAST: Final = 1e-9  # a limit at the very best value leaves no room for logarithms
+
 _NO_REPORTS: Final = MetricWindow()
 
 
@@ -194,6 +196,3 @@ class _MetricCase:
         if arm.mean is None:
             return "nothing"
         return f"{value_of(arm.mean, self.guardrail):.4g}"
-
-
-_LEAST: Final = 1e-9  # a limit at the very best value leaves no room for logarithms
