@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import math
 import random
 import time
 from collections.abc import Callable
@@ -58,7 +59,7 @@ OTHER = answer(7.0, version=CANDIDATE, seconds=0.25)
 
 @virtual
 async def test_a_copy_goes_to_the_mirrored_version_and_takes_nothing_from_others():
-    """Last in every queue, with a deadline of its own, and no byte of the server's own bound."""
+    """Last in every queue, given up by nobody, and no byte of the server's own bound."""
     await asyncio.sleep(3)
     request, candidate = call(request_id="a"), Candidate(SAME)
     before = dataclasses.replace(request)
@@ -74,7 +75,7 @@ async def test_a_copy_goes_to_the_mirrored_version_and_takes_nothing_from_others
         0,
         False,
     )
-    assert (copy.arrived, copy.deadline, copy.request_id) == (3.0, 8.0, "a")
+    assert (copy.arrived, copy.deadline, copy.request_id) == (3.0, math.inf, "a")
     assert copy.inputs.keys() == {"x"}
     assert copy.inputs["x"].tolist() == [[1.0, 0.0]]
     assert request == before
@@ -103,7 +104,7 @@ async def test_answers_are_compared_in_pairs():
     async with mirroring(Candidate(behave), metrics=metrics) as mirrors:
         for _ in range(3):
             mirrors.offer(call(), answer(seconds=0.5), split())
-        await settle()
+            await settle()
         assert metrics.ends == [PairEnd.SAME, PairEnd.DIFFERENT, PairEnd.SAME]
         assert mirrors.pairs(ROLLOUT, 0) == PairWindow(pairs=3, disagreements=1, baseline_s=1.5, mirrored_s=0.75)
 
@@ -219,6 +220,27 @@ async def test_a_candidate_that_hangs_holds_a_few_copies_and_the_others_are_drop
         await asyncio.sleep(LONGEST_WAIT_S + 0.1)
         assert len(candidate.requests) == at_once
         assert metrics.ends == [PairEnd.DROPPED] * (10 - at_once)
+
+
+@virtual
+async def test_a_candidate_is_asked_again_only_when_a_run_that_was_left_is_over():
+    """It has a thread until then, and would have them all; copies that it keeps waiting fail as the first one did."""
+    hanging, metrics = asyncio.Event(), FakeMirrorMetrics()
+
+    async def behave(_request: Request) -> Response:
+        await hanging.wait()
+        return SAME
+
+    candidate = Candidate(behave)
+    async with mirroring(candidate, metrics=metrics) as mirrors:
+        for failed in (1, 2, 3):
+            mirrors.offer(call(), answer(), split(timeout_s=1))
+            await asyncio.sleep(1.1)
+            assert (len(candidate.requests), metrics.ends) == (1, [PairEnd.FAILED] * failed)
+        hanging.set()
+        mirrors.offer(call(), answer(), split(timeout_s=1))
+        await asyncio.sleep(0.1)
+        assert (len(candidate.requests), metrics.ends) == (2, [PairEnd.FAILED] * 3 + [PairEnd.SAME])
 
 
 @virtual

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -91,6 +92,7 @@ class Mirrors:
         self._loop = asyncio.get_running_loop()
         self._tasks = asyncio.TaskGroup()
         self._workers: list[asyncio.Task[None]] = []
+        self._left: dict[asyncio.Task[Response], ModelVersion] = {}
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
@@ -106,6 +108,9 @@ class Mirrors:
         try:
             await self._tasks.__aexit__(None, None, None)
         finally:
+            for call in self._left:
+                call.cancel()
+            await asyncio.gather(*self._left, return_exceptions=True)
             if self._expiry is not None:
                 self._expiry.cancel()
             while self._queue:
@@ -209,10 +214,10 @@ class Mirrors:
         """Make the call, compare, count."""
         request, plan = copy.request, copy.plan
         request.arrived = started = self._clock()
-        request.deadline = started + plan.timeout_s
+        request.deadline = math.inf  # it ends with its run, so that one that was left is known to be over
         try:
             async with asyncio.timeout(plan.timeout_s):
-                response = await self._inner.predict(request)
+                response = await self._answer(request, plan.version)
         except TimeoutError:
             self._failed(copy, started, f"no answer within {plan.timeout_s:g} s")
         except ServerError as error:
@@ -225,6 +230,23 @@ class Mirrors:
             self._failed(copy, started, "an internal error")
         else:
             await self._answered(copy, response)
+
+    async def _answer(self, request: Request, version: ModelVersion) -> Response:
+        """What `version` answers, once all calls to it that were left are over.
+
+        Being cancelled leaves the call: its run has a thread that only its end gives back, and a version that hangs
+        would have them all.
+        """
+        while left := [call for call, asked in self._left.items() if asked == version]:
+            await asyncio.wait(left)
+        call = self._loop.create_task(self._inner.predict(request))
+        try:
+            return await asyncio.shield(call)
+        except asyncio.CancelledError:
+            if not call.done():
+                self._left[call] = version
+                call.add_done_callback(self._left.pop)
+            raise
 
     async def _answered(self, copy: Copy, response: Response) -> None:
         plan = copy.plan

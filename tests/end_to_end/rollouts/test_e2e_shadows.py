@@ -1,0 +1,122 @@
+"""Copies of calls, on a running server: whatever becomes of them, callers and their numbers know nothing of it."""
+
+from pathlib import Path
+
+import numpy as np
+from onnx import TensorProto, helper
+
+from serinus.core.dtypes import DType
+from serinus.runtime.sabotage import Fault
+from serinus_api.v1 import admin_pb2 as pb
+from tests.end_to_end.registry.nursery import Nursery
+from tests.end_to_end.registry.places import Place, eventually
+from tests.end_to_end.rollouts.callers import Question, Tally, calling
+from tests.end_to_end.rollouts.stages import QUICK, ended, plan, quick_place, show
+from tests.end_to_end.rollouts.versions import BAD, GOOD, faulty, question, two_versions
+from tests.support import models
+
+WORKING, HANGING = 400, 1_200_000
+HANG_S = 2.5
+WORK = 400  # matrix products: a copy takes a hundred milliseconds
+
+
+async def _phase(one: Place, question: Question, calls: int) -> Tally:
+    """So many calls, one after the other."""
+    async with calling(one.client, "m", [question], callers=1, pause_s=0.005) as tally:
+        await eventually(lambda: _has(tally, calls))
+    tally.assert_untroubled()
+    return tally
+
+
+async def _has(tally: Tally, calls: int) -> bool:
+    return len(tally.took_s) >= calls
+
+
+async def test_a_slow_shadow_costs_callers_nothing(forks: Nursery, home: Path):
+    """Row 88: a copy takes a hundred times as long as a call; the calls take as long as without copies, as measured in
+    turns, and more copies than can be made are dropped."""
+    stages = [{"shadow": {"percent": 100, "min_pairs": 10**6}}]
+    without, beside = [], []
+    async with quick_place(forks, home / "one") as one:
+        await two_versions(one, faulty(one, 2, Fault.SLOW, work=WORK))
+        call = question(v1_0_0=2)
+        await _phase(one, call, 50)
+        for _ in range(2):
+            without += (await _phase(one, call, 60)).took_s
+            started = await one.client.admin.start_rollout(plan("1.1.0", stages, force=True))
+            async with calling(one.client, "m", [call], callers=1):
+                await eventually(lambda: _mirrors(one))
+            beside += (await _phase(one, call, 60)).took_s
+            await eventually(lambda rollout=started.id: _has_pairs(one, rollout))
+            aborted = await one.client.admin.abort_rollout(started.id)
+            assert aborted.pairs.disagreements == 0
+    medians = np.median(without), np.median(beside)
+    show(f"median of a call: {1e3 * medians[0]:.2f} ms, with a slow shadow {1e3 * medians[1]:.2f} ms")
+    assert medians[1] < 2 * medians[0] + 0.002
+    assert aborted.pairs.pairs < 300
+
+
+async def _mirrors(one: Place) -> bool:
+    traffic = await one.client.admin.get_split("m")
+    return traffic.mirror.percent == 100
+
+
+async def _has_pairs(one: Place, rollout: str) -> bool:
+    return (await one.client.admin.get_rollout(rollout)).pairs.pairs > 0
+
+
+async def test_a_shadow_that_hangs_leaves_the_other_threads_to_callers(forks: Nursery, home: Path):
+    """Row 88: each copy would keep a thread for good; stable, which needs threads too, goes on answering, and the
+    rollout fails by what is missing."""
+    stages = [{"shadow": {"percent": 100, "min_pairs": 10**6, "timeout_s": 0.2}}]
+    async with quick_place(forks, home / "one", tables=f"{QUICK}[compute]\nthreads = 2\n") as one:
+        await two_versions(one, _looping(HANGING), stable=_looping(WORKING))
+        calm, hang = _row(GOOD), _row(BAD)
+        async with calling(one.client, "m", [calm, hang]) as tally:
+            started = await one.client.admin.start_rollout(plan("1.1.0", stages))
+            rolled_back = await ended(one.client, started.id)
+        tally.assert_untroubled()
+        show(f"longest call beside a shadow that hangs: {1e3 * max(tally.took_s):.0f} ms")
+        assert rolled_back.status == pb.ROLLOUT_STATUS_ROLLED_BACK
+        assert rolled_back.pairs.errors >= 1
+        assert max(tally.took_s) < HANG_S / 2
+
+
+def _looping(trips: int) -> bytes:
+    """y = x, after so many turns for calls whose first value is BAD, and WORKING ones for others."""
+    turn = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["go_on"]), helper.make_node("MatMul", ["state", "eye"], ["next"])],
+        "turn",
+        [
+            models.value("turn", DType.INT64, []),
+            models.value("go", DType.BOOL, []),
+            models.value("state", DType.FP32, ["N", 2]),
+        ],
+        [models.value("go_on", DType.BOOL, []), models.value("next", DType.FP32, ["N", 2])],
+    )
+    nodes = [
+        helper.make_node("Equal", ["x", "bad"], ["is_bad"]),
+        helper.make_node("Cast", ["is_bad"], ["bad_ones"], to=TensorProto.INT64),
+        helper.make_node("ReduceMax", ["bad_ones"], ["has_bad"], keepdims=0),
+        helper.make_node("Mul", ["has_bad", "more"], ["extra"]),
+        helper.make_node("Add", ["extra", "usual"], ["trips"]),
+        helper.make_node("Loop", ["trips", "true", "x"], ["y"], body=turn),
+    ]
+    constants = {
+        "bad": np.float32(BAD),
+        "more": np.int64(trips - WORKING),
+        "usual": np.int64(WORKING),
+        "true": np.array(True),
+        "eye": np.eye(2, dtype=np.float32),
+    }
+    return models.build(
+        nodes,
+        [models.value("x", DType.FP32, ["N", 2])],
+        [models.value("y", DType.FP32, ["N", 2])],
+        [models.constant(name, value) for name, value in constants.items()],
+    )
+
+
+def _row(first: float) -> Question:
+    x = np.array([[first, 0]], np.float32)
+    return Question({"x": x}, {"1.0.0": {"y": x}})
