@@ -98,6 +98,20 @@ class Scrape:
         )
 
 
+async def scrape(http_port: int) -> Scrape:
+    """What /metrics of a server says now; a leak in it is an AssertionError."""
+    # By hand: making an HTTP client takes longer than everything else that a test does.
+    reader, writer = await asyncio.open_connection("127.0.0.1", http_port)
+    writer.write(b"GET /metrics HTTP/1.0\r\n\r\n")
+    head, _, text = (await reader.read()).decode().partition("\r\n\r\n")
+    writer.close()
+    await writer.wait_closed()
+    assert " 200 OK" in head, head
+    leak = _LEAK.search(text)
+    assert leak is None, f"I7: a metric says {leak}"
+    return Scrape(text)
+
+
 class World:
     """One server and the callers that watch it.
 
@@ -150,16 +164,7 @@ class World:
 
     async def scrape(self) -> Scrape:
         """What /metrics says now."""
-        # By hand: making an HTTP client takes longer than everything else that a test does.
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.server.http_port)
-        writer.write(b"GET /metrics HTTP/1.0\r\n\r\n")
-        head, _, text = (await reader.read()).decode().partition("\r\n\r\n")
-        writer.close()
-        await writer.wait_closed()
-        assert " 200 OK" in head, head
-        leak = _LEAK.search(text)
-        assert leak is None, f"I7: a metric says {leak}"
-        return Scrape(text)
+        return await scrape(self.server.http_port)
 
     async def until(self, name: str, wanted: float, **labels: str) -> None:
         """Wait until a metric has a value, at most 30 s."""

@@ -14,10 +14,12 @@ from tests.end_to_end.rollouts.callers import Question, Tally, calling
 from tests.end_to_end.rollouts.stages import QUICK, ended, plan, quick_place, show
 from tests.end_to_end.rollouts.versions import BAD, GOOD, faulty, question, two_versions
 from tests.support import models
+from tests.support.invariants import scrape
 
 WORKING, HANGING = 400, 1_200_000
 HANG_S = 2.5
-WORK = 400  # matrix products: a copy takes a hundred milliseconds
+LARGE_ROWS = 25_000  # 200 kB: five such calls fill a mebibyte
+WORK = 200  # matrix products: a copy takes fifty milliseconds
 
 
 async def _phase(one: Place, question: Question, calls: int) -> Tally:
@@ -33,7 +35,7 @@ async def _has(tally: Tally, calls: int) -> bool:
 
 
 async def test_a_slow_shadow_costs_callers_nothing(forks: Nursery, home: Path):
-    """Row 88: a copy takes a hundred times as long as a call; the calls take as long as without copies, as measured in
+    """Row 88: a copy takes fifty times as long as a call; the calls take as long as without copies, as measured in
     turns, and more copies than can be made are dropped."""
     stages = [{"shadow": {"percent": 100, "min_pairs": 10**6}}]
     without, beside = [], []
@@ -63,6 +65,31 @@ async def _mirrors(one: Place) -> bool:
 
 async def _has_pairs(one: Place, rollout: str) -> bool:
     return (await one.client.admin.get_rollout(rollout)).pairs.pairs > 0
+
+
+async def test_copies_count_for_nobody_but_the_shadow(forks: Nursery, home: Path):
+    """Row 89: stable's metrics are those of its callers, to the call; copies that wait take nothing of the memory that
+    calls may have, though they are many times as large; and the rollout counts no call of the candidate."""
+    stages = [{"shadow": {"percent": 100, "min_pairs": 10**6}}]
+    limits = f"{QUICK}[limits]\nmax_bytes_in_flight_mib = 1\n"
+    async with quick_place(forks, home / "one", tables=limits) as one:
+        await two_versions(one, faulty(one, 3, Fault.SLOW, work=WORK))
+        x = np.full((LARGE_ROWS, 2), GOOD, np.float32)
+        call = Question({"x": x}, {"1.0.0": {"y": 2 * x}})
+        started = await one.client.admin.start_rollout(plan("1.1.0", stages))
+        await eventually(lambda: _mirrors(one))
+        tally = await _phase(one, call, 100)
+        now = (await one.client.admin.get_rollout(started.id)).pairs
+        aborted = await one.client.admin.abort_rollout(started.id)
+        scraped = await scrape(one.server.http_port)
+        assert scraped.total("serinus_requests_total", model="m", version="1.0.0") == len(tally.took_s)
+        assert scraped.total("serinus_routed_calls_total", model="m") == len(tally.took_s)
+        assert scraped.total("serinus_refused_total") == scraped.total("serinus_bytes_in_flight") == 0
+        copies = scraped.total("serinus_requests_total", model="m", version="1.1.0")
+        assert now.pairs <= copies < len(tally.took_s)
+        stable, candidate = aborted.arms
+        assert (stable.version, candidate.total_exposures) == ("1.0.0", 0)
+        assert stable.total_exposures <= len(tally.took_s)
 
 
 async def test_a_shadow_that_hangs_leaves_the_other_threads_to_callers(forks: Nursery, home: Path):
