@@ -1,7 +1,8 @@
 """What is counted of an arm, and for how long it belongs together."""
 
-import dataclasses
+import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,53 +31,66 @@ def latency(**calls: int) -> tuple[int, ...]:
 def test_every_kind_of_end_is_counted():
     """Each exposure once; failures besides, and how many were the last ones in a row."""
     arm = counts()
-    arm.failed("", 0.01, 0)
-    arm.answered("", 0.01, 0)
-    arm.answered_badly("", 0.01, 0)
-    arm.failed("", 0.01, 0)
-    assert arm.window() == ArmWindow(exposures=4, errors=2, invalid=1, run=2, latency=latency(of_10_ms=2))
+    arm.failed(0.01, is_trial=True)
+    arm.answered(0.01, is_trial=True)
+    arm.answered_badly(0.01, is_trial=True)
+    arm.failed(0.01, is_trial=True)
+    assert arm.window() == ArmWindow(exposures=4, errors=2, invalid=1, run=2, latency=latency(of_10_ms=2), trials=4)
 
 
 def test_a_call_is_slow_whether_answered_or_not():
     """A failure that took its time is both."""
     arm = counts()
-    arm.answered("", 1.0, 0)
-    arm.failed("", 1.0, 0)
-    arm.answered_badly("", 1.0, 0)
-    assert arm.window() == ArmWindow(exposures=3, errors=1, slow=3, invalid=1, run=2, latency=latency(of_1_s=2))
+    arm.answered(1.0, is_trial=True)
+    arm.failed(1.0, is_trial=True)
+    arm.answered_badly(1.0, is_trial=True)
+    expected = ArmWindow(exposures=3, errors=1, slow=3, invalid=1, run=2, latency=latency(of_1_s=2), trials=3)
+    assert arm.window() == expected
 
 
-def test_the_same_key_fails_once_a_second():
-    """In each kind of failure by itself; all its calls are exposures all the same."""
+def test_only_trials_say_how_a_version_does():
+    """The other calls are exposures, and took their time; they neither fail it nor end a run of failures."""
     arm = counts()
-    for now in (0.0, 0.5, 0.9, 1.1):
-        arm.failed("ann", 1.0, now)
-        arm.answered_badly("ann", 1.0, now)
-    arm.failed("bob", 1.0, 0.9)
-    window = dataclasses.replace(arm.window(), latency=())
-    assert window == ArmWindow(exposures=9, errors=3, slow=3, invalid=2, run=9)
+    arm.failed(1.0, is_trial=True)
+    arm.failed(1.0, is_trial=False)
+    arm.answered_badly(1.0, is_trial=False)
+    arm.answered(0.01, is_trial=False)
+    found = ArmWindow(exposures=4, errors=1, slow=1, run=1, latency=latency(of_10_ms=1, of_1_s=1), trials=1)
+    assert arm.window() == found
 
 
-def test_a_call_without_a_key_is_somebody_elses_each_time():
-    """Nothing says that two of them have to do with each other."""
+def test_the_first_call_of_a_key_in_a_second_is_a_trial():
+    """However often it calls; who has no key is somebody else each time."""
     arm = counts()
-    for _ in range(5):
-        arm.failed("", 0.01, 0)
-    assert arm.window() == ArmWindow(exposures=5, errors=5, run=5)
+    keys = [("ann", 0.0), ("ann", 0.5), ("bob", 0.9), ("", 0.9), ("", 0.9), ("ann", 1.1)]
+    assert [arm.is_trial(key, now) for key, now in keys] == [True, False, True, True, True, True]
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3, 1.0])
+def test_a_caller_who_calls_all_the_time_does_not_hide_failures(rate):
+    """Failures counted once a second among calls that all count would make nearly nothing of what it meets."""
+    arm, rng = counts(), random.Random(1)
+    for call in range(20_000):
+        is_trial = arm.is_trial("ann", call / 50)
+        end = arm.failed if rng.random() < rate else arm.answered
+        end(0.01, is_trial=is_trial)
+    window = arm.window()
+    assert (window.exposures, window.trials) == (20_000, 400)
+    assert window.errors / window.trials == pytest.approx(rate, abs=0.1)
 
 
 def test_the_first_calls_are_not_counted():
     """However they end."""
     arm = counts(to_skip=2)
-    arm.failed("", 1.0, 0)
-    arm.answered("", 1.0, 0)
+    arm.failed(1.0, is_trial=True)
+    arm.answered(1.0, is_trial=True)
     assert arm.window() == ArmWindow()
-    arm.answered("", 0.01, 0)
-    assert arm.window() == ArmWindow(exposures=1, latency=latency(of_10_ms=1))
+    arm.answered(0.01, is_trial=True)
+    assert arm.window() == ArmWindow(exposures=1, latency=latency(of_10_ms=1), trials=1)
 
 
 def test_memory_of_keys_is_bounded():
-    """Beyond the bound failures count as they come."""
+    """Beyond the bound every call is a trial."""
     once = OncePerSecond()
     assert all(once.passes(str(n), 0.0) for n in range(5000))
     assert not once.passes("0", 0.5)
@@ -105,7 +119,7 @@ def test_a_new_segment_counts_anew_and_does_not_warm_up_again():
     first = Exposures.following(None, half(observation=observed(skip_first=3)))
     assert first is not None
     for _ in range(2):
-        first.arms[CANARY.number].answered("", 0.01, 0)
+        first.arms[CANARY.number].answered(0.01, is_trial=True)
     second = Exposures.following(first, half(observation=observed(1, skip_first=3)))
     assert second is not None
     assert {number: arm.to_skip for number, arm in second.arms.items()} == {CANARY.number: 1, STABLE.number: 3}

@@ -196,7 +196,7 @@ async def test_counts_go_on_through_changes_of_the_same_segment():
     found.routes.apply("m", Traffic(split=split, rollout="r", kept=(CANARY,)))
     inside = [asyncio.create_task(found.routes.predict(call())) for _ in range(2)]
     await asyncio.sleep(0.5)
-    assert windows(found)[2] == ArmWindow(exposures=1)
+    assert windows(found)[2] == ArmWindow(exposures=1, trials=1)
     found.routes.apply("m", Traffic(split=half(weight=WHOLE, observation=observed(1)), rollout="r"))
     await asyncio.gather(*inside)
     window = found.routes.window("m")
@@ -241,11 +241,11 @@ async def test_breakers_outlive_changes_until_they_are_reset():
 @pytest.mark.parametrize(
     ("end", "trigger", "window"),
     [
-        (Behaviour(), None, ArmWindow(exposures=2)),
-        (Behaviour(seconds=0.5), None, ArmWindow(exposures=2, slow=2)),
-        (Behaviour(math.nan), Trigger.INVALID, ArmWindow(exposures=2, invalid=2, run=2)),
-        (Behaviour(9.0), Trigger.INVALID, ArmWindow(exposures=2, invalid=2, run=2)),
-        (FAILS, Trigger.ERROR, ArmWindow(exposures=2, errors=2, run=2)),
+        (Behaviour(), None, ArmWindow(exposures=2, trials=2)),
+        (Behaviour(seconds=0.5), None, ArmWindow(exposures=2, slow=2, trials=2)),
+        (Behaviour(math.nan), Trigger.INVALID, ArmWindow(exposures=2, invalid=2, run=2, trials=2)),
+        (Behaviour(9.0), Trigger.INVALID, ArmWindow(exposures=2, invalid=2, run=2, trials=2)),
+        (FAILS, Trigger.ERROR, ArmWindow(exposures=2, errors=2, run=2, trials=2)),
     ],
 )
 @virtual
@@ -274,8 +274,8 @@ async def test_what_the_caller_spoiled_is_not_counted():
 @pytest.mark.parametrize(
     ("deadline", "cancelled_at", "window"),
     [
-        (2.0, 99.0, ArmWindow(exposures=1, errors=1, slow=1, run=1)),
-        (2.0, 2.0, ArmWindow(exposures=1, errors=1, slow=1, run=1)),
+        (2.0, 99.0, ArmWindow(exposures=1, errors=1, slow=1, run=1, trials=1)),
+        (2.0, 2.0, ArmWindow(exposures=1, errors=1, slow=1, run=1, trials=1)),
         (99.0, 2.0, ArmWindow()),
         (0.0, 99.0, ArmWindow()),
     ],

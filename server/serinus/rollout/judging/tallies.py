@@ -117,20 +117,22 @@ class Late:
         since: When the first were counted.
         at: When the last were; they fade from then on.
         calls: How many.
-        failures: Of them those that failed or were answered with what cannot be meant.
+        trials: Of them those that are judged.
+        failures: Of these those that failed or were answered with what cannot be meant.
         run: How many have failed since the last good one.
     """
 
     since: float
     at: float
     calls: float = 0.0
+    trials: float = 0.0
     failures: float = 0.0
     run: int = 0
 
     @property
     def rate(self) -> float:
-        """Share that failed; 0.0 without calls."""
-        return self.failures / self.calls if self.calls > 0 else 0.0
+        """Share of the trials that failed; 0.0 without any."""
+        return self.failures / self.trials if self.trials > 0 else 0.0
 
     def calls_per_second(self, at: float) -> float:
         """How fast they came, as far as can be told at `at`."""
@@ -144,6 +146,7 @@ class Late:
             self,
             at=max(at, self.at),
             calls=self.calls * self._kept(at) + more.exposures,
+            trials=self.trials * self._kept(at) + trials_of(more),
             failures=self.failures * self._kept(at) + more.errors + more.invalid,
             run=more.run,
         )

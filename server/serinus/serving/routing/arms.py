@@ -96,20 +96,21 @@ class Arm:
             counts: Where the call is counted; None if it is not one of those that the judge sees.
         """
         started = self._clock()
+        is_trial = counts is not None and counts.is_trial(request.routing_key, started)
         try:
             response = await self._inner.predict(request)
         except Exception as error:  # noqa: BLE001 - whoever asks decides whether it is raised
             failure = failure_of(error)
-            self._note_failure(failure, request, started, turn, counts)
+            self._note_failure(failure, request, started, turn, counts, is_trial=is_trial)
             return Attempt(None, error, None if failure is None else failure.trigger)
         except BaseException:
-            self._note_departure(request, started, turn, counts)
+            self._note_departure(request, started, turn, counts, is_trial=is_trial)
             raise
         is_invalid = False
         now = self._clock()
         try:
             is_invalid = self._check.is_invalid(response)
-            self._note_answer(request, started, now, turn, counts, is_invalid=is_invalid)
+            self._note_answer(now, now - started, turn, counts, is_trial=is_trial, is_invalid=is_invalid)
         except Exception as error:  # noqa: BLE001 - what watches a call never fails it
             self._complaints.broken("counting", error)
         return Attempt(response, None, Trigger.INVALID if is_invalid else None)
@@ -123,11 +124,11 @@ class Arm:
             self.gate.failed(self._clock(), turn)
 
     def _note_answer(
-        self, request: Request, started: float, now: float, turn: int, counts: ArmCounts | None, *, is_invalid: bool
+        self, now: float, seconds: float, turn: int, counts: ArmCounts | None, *, is_trial: bool, is_invalid: bool
     ) -> None:
         if counts is not None:
             note = counts.answered_badly if is_invalid else counts.answered
-            note(request.routing_key, now - started, now)
+            note(seconds, is_trial=is_trial)
         if self.gate is not None:
             if is_invalid:
                 self.gate.released(turn)  # until somebody has shown that the call has a better answer
@@ -135,7 +136,14 @@ class Arm:
                 self.gate.answered(now, turn)
 
     def _note_failure(
-        self, failure: Failure | None, request: Request, started: float, turn: int, counts: ArmCounts | None
+        self,
+        failure: Failure | None,
+        request: Request,
+        started: float,
+        turn: int,
+        counts: ArmCounts | None,
+        *,
+        is_trial: bool,
     ) -> None:
         now = self._clock()
         # What was over when it came was never the version's to answer.
@@ -143,7 +151,7 @@ class Arm:
         is_timeout = failure is not None and failure.trigger is Trigger.TIMEOUT
         try:
             if is_versions and counts is not None:
-                counts.failed(request.routing_key, now - started, now)
+                counts.failed(now - started, is_trial=is_trial)
             if self.gate is None:
                 return
             # A caller in too much of a hurry must not take a version away from the others.
@@ -154,10 +162,13 @@ class Arm:
         except Exception as error:  # noqa: BLE001 - as above
             self._complaints.broken("counting", error)
 
-    def _note_departure(self, request: Request, started: float, turn: int, counts: ArmCounts | None) -> None:
+    def _note_departure(
+        self, request: Request, started: float, turn: int, counts: ArmCounts | None, *, is_trial: bool
+    ) -> None:
         """The call was cancelled: at its deadline by gRPC, which is a time-out, or by its caller."""
         if self._clock() >= request.deadline:
-            self._note_failure(Failure(Trigger.TIMEOUT, is_versions=True), request, started, turn, counts)
+            failure = Failure(Trigger.TIMEOUT, is_versions=True)
+            self._note_failure(failure, request, started, turn, counts, is_trial=is_trial)
         elif self.gate is not None:
             self.gate.released(turn)
 

@@ -9,7 +9,7 @@ from serinus.core.traffic import Observation, TrafficSplit
 from serinus.core.windows import ArmWindow
 from serinus.telemetry.histogram import Histogram
 
-_MOST_KEYS: Final = 4096  # 32 KiB of hashes; so many callers failing within a second are no burst of one
+_MOST_KEYS: Final = 4096  # 32 KiB of hashes; so many callers within a second are no burst of one
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class RouteWindow:
 
 
 class OncePerSecond:
-    """Lets each key pass once a second, because one caller who repeats a failing call is one failure."""
+    """Lets each key pass once a second, because one caller who repeats a call is one trial, failing or not."""
 
     __slots__ = ("_second", "_seen")
 
@@ -63,51 +63,57 @@ class ArmCounts:
 
     __slots__ = (
         "_errors",
-        "_errors_once",
         "_exposures",
         "_invalid",
-        "_invalid_once",
         "_latency",
+        "_once",
         "_run",
         "_slow",
-        "_slow_once",
         "_slow_s",
+        "_trials",
         "to_skip",
     )
 
     def __init__(self, *, slow_s: float, to_skip: int) -> None:
         self.to_skip = to_skip
         self._slow_s = slow_s
-        self._exposures = self._errors = self._slow = self._invalid = self._run = 0
+        self._exposures = self._trials = self._errors = self._slow = self._invalid = self._run = 0
         self._latency = Histogram()
-        self._errors_once, self._slow_once, self._invalid_once = OncePerSecond(), OncePerSecond(), OncePerSecond()
+        self._once = OncePerSecond()
 
-    def answered(self, key: str, seconds: float, now: float) -> None:
-        """A call of `key` was answered well, `seconds` after it was asked."""
-        if self._is_counted(key, seconds, now):
-            self._run = 0
+    def is_trial(self, key: str, now: float) -> bool:
+        """Whether a call of `key` that begins now is judged: decided before anybody knows how it ends."""
+        return self._once.passes(key, now)
+
+    def answered(self, seconds: float, *, is_trial: bool) -> None:
+        """A call was answered well, `seconds` after it was asked."""
+        if self._is_counted(seconds, is_trial=is_trial):
             self._latency.observe(seconds)
+            if is_trial:
+                self._run = 0
 
-    def answered_badly(self, key: str, seconds: float, now: float) -> None:
+    def answered_badly(self, seconds: float, *, is_trial: bool) -> None:
         """A call was answered with what cannot be meant."""
-        if self._is_counted(key, seconds, now):
-            self._run += 1
+        if self._is_counted(seconds, is_trial=is_trial):
             self._latency.observe(seconds)
-            self._invalid += self._invalid_once.passes(key, now)
+            if is_trial:
+                self._run += 1
+                self._invalid += 1
 
-    def failed(self, key: str, seconds: float, now: float) -> None:
+    def failed(self, seconds: float, *, is_trial: bool) -> None:
         """The version failed a call."""
-        if self._is_counted(key, seconds, now):
+        if self._is_counted(seconds, is_trial=is_trial) and is_trial:
             self._run += 1
-            self._errors += self._errors_once.passes(key, now)
+            self._errors += 1
 
-    def _is_counted(self, key: str, seconds: float, now: float) -> bool:
+    def _is_counted(self, seconds: float, *, is_trial: bool) -> bool:
         if self.to_skip:
             self.to_skip -= 1
             return False
         self._exposures += 1
-        if seconds > self._slow_s and self._slow_once.passes(key, now):
-            self._slow += 1
+        if is_trial:
+            self._trials += 1
+            self._slow += seconds > self._slow_s
         return True
 
     def window(self) -> ArmWindow:
@@ -120,6 +126,7 @@ class ArmCounts:
             invalid=self._invalid,
             run=self._run,
             latency=tuple(latency) if any(latency) else (),
+            trials=self._trials,
         )
 
 
