@@ -68,6 +68,24 @@ async def quick_place(
     assert_calm(made, errors)
 
 
+@contextlib.asynccontextmanager
+async def pair(
+    forks: Nursery, home: Path, *, tables: str = QUICK, errors: Sequence[str] = ()
+) -> AsyncIterator[tuple[Place, Place]]:
+    """Two servers that share a whole state folder, as two workers of one machine would."""
+    async with (
+        one_of(forks, home, "first", tables=tables, errors=errors) as first,
+        one_of(forks, home, "second", tables=tables, errors=errors) as second,
+    ):
+        yield first, second
+
+
+def one_of(forks: Nursery, home: Path, name: str, **options: Any) -> contextlib.AbstractAsyncContextManager[Place]:
+    """One of several servers that share the state folder of `home`; the next one of that name goes on as it did."""
+    state = home / "state"
+    return quick_place(forks, home / name, state=str(state), database=state / "registry.db", **options)
+
+
 def assert_calm(server: Place, errors: Sequence[str] = ()) -> None:
     """I7: no log line is an error, but for those events."""
     worst = [event for event in server.server.events() if event["level"] in {"error", "critical"}]

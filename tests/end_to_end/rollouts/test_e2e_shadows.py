@@ -3,17 +3,14 @@
 from pathlib import Path
 
 import numpy as np
-from onnx import TensorProto, helper
 
-from serinus.core.dtypes import DType
 from serinus.runtime.sabotage import Fault
 from serinus_api.v1 import admin_pb2 as pb
 from tests.end_to_end.registry.nursery import Nursery
 from tests.end_to_end.registry.places import Place, eventually
 from tests.end_to_end.rollouts.callers import Question, Tally, calling
 from tests.end_to_end.rollouts.stages import QUICK, ended, plan, quick_place, show
-from tests.end_to_end.rollouts.versions import BAD, GOOD, faulty, question, two_versions
-from tests.support import models
+from tests.end_to_end.rollouts.versions import BAD, GOOD, faulty, looping, question, two_versions
 from tests.support.invariants import scrape
 
 WORKING, HANGING = 400, 1_200_000
@@ -97,7 +94,7 @@ async def test_a_shadow_that_hangs_leaves_the_other_threads_to_callers(forks: Nu
     rollout fails by what is missing."""
     stages = [{"shadow": {"percent": 100, "min_pairs": 10**6, "timeout_s": 0.2}}]
     async with quick_place(forks, home / "one", tables=f"{QUICK}[compute]\nthreads = 2\n") as one:
-        await two_versions(one, _looping(HANGING), stable=_looping(WORKING))
+        await two_versions(one, looping(WORKING, HANGING), stable=looping(WORKING, WORKING))
         calm, hang = _row(GOOD), _row(BAD)
         async with calling(one.client, "m", [calm, hang]) as tally:
             started = await one.client.admin.start_rollout(plan("1.1.0", stages))
@@ -107,41 +104,6 @@ async def test_a_shadow_that_hangs_leaves_the_other_threads_to_callers(forks: Nu
         assert rolled_back.status == pb.ROLLOUT_STATUS_ROLLED_BACK
         assert rolled_back.pairs.errors >= 1
         assert max(tally.took_s) < HANG_S / 2
-
-
-def _looping(trips: int) -> bytes:
-    """y = x, after so many turns for calls whose first value is BAD, and WORKING ones for others."""
-    turn = helper.make_graph(
-        [helper.make_node("Identity", ["go"], ["go_on"]), helper.make_node("MatMul", ["state", "eye"], ["next"])],
-        "turn",
-        [
-            models.value("turn", DType.INT64, []),
-            models.value("go", DType.BOOL, []),
-            models.value("state", DType.FP32, ["N", 2]),
-        ],
-        [models.value("go_on", DType.BOOL, []), models.value("next", DType.FP32, ["N", 2])],
-    )
-    nodes = [
-        helper.make_node("Equal", ["x", "bad"], ["is_bad"]),
-        helper.make_node("Cast", ["is_bad"], ["bad_ones"], to=TensorProto.INT64),
-        helper.make_node("ReduceMax", ["bad_ones"], ["has_bad"], keepdims=0),
-        helper.make_node("Mul", ["has_bad", "more"], ["extra"]),
-        helper.make_node("Add", ["extra", "usual"], ["trips"]),
-        helper.make_node("Loop", ["trips", "true", "x"], ["y"], body=turn),
-    ]
-    constants = {
-        "bad": np.float32(BAD),
-        "more": np.int64(trips - WORKING),
-        "usual": np.int64(WORKING),
-        "true": np.array(True),
-        "eye": np.eye(2, dtype=np.float32),
-    }
-    return models.build(
-        nodes,
-        [models.value("x", DType.FP32, ["N", 2])],
-        [models.value("y", DType.FP32, ["N", 2])],
-        [models.constant(name, value) for name, value in constants.items()],
-    )
 
 
 def _row(first: float) -> Question:

@@ -286,7 +286,7 @@ async def test_fallbacks_never_lead_back(registry: Registry, database: Database)
     await fall_back("a", "b", "d")
     await fall_back("b", "c")
     await fall_back("c", "d")
-    for model, circle in (("b", "b → a → b"), ("c", "c → a → b → c"), ("d", "d → c → d")):
+    for model, circle in (("b", "b -> a -> b"), ("c", "c -> a -> b -> c"), ("d", "d -> c -> d")):
         leads = {"b": "a", "c": "a", "d": "c"}[model]
         with pytest.raises(InvalidInput, match=f"fallback {leads!r} leads back to the model: {circle}"):
             await fall_back(model, leads)

@@ -39,7 +39,7 @@ async def check_policy(connection: AsyncConnection, record: ModelRecord, policy:
                     raise _invalid(f"the constant answer does not fit {promised.identity}: {problem}")
     policies = {**await read_policies(connection), record.name: policy}
     if circle := _circle(record.name, policies):
-        raise _invalid(f"fallback {circle[1]!r} leads back to the model: {' → '.join(circle)}")
+        raise _invalid(f"fallback {circle[1]!r} leads back to the model: {' -> '.join(circle)}")
 
 
 async def read_policies(connection: AsyncConnection) -> Mapping[str, FallbackPolicy]:
