@@ -12,6 +12,7 @@ from serinus.rollout.control.one_rollout import Metrics, OneRollout
 from serinus.rollout.judging.judge import judge as judge_by_guardrails
 from serinus.rollout.judging.judgement import Judge, Judgement
 from serinus.rollout.ports import Halts, Journal, Lease, Stored
+from serinus.rollout.turns import Turns
 from serinus.telemetry.logs import get_logger
 
 LOOKS_TO_WORRY: Final = 10  # by then it is no passing trouble, and a person should know
@@ -61,7 +62,6 @@ class Controller:
         self._clock = clock
         self._monotonic = monotonic
         self._interval_s = interval_s
-        self._lost_after_s = lost_after_s
         self._has_active = has_active
         self._sleep = sleep
         self._leadership = Leadership(journal, server=server, monotonic=monotonic, lost_after_s=lost_after_s)
@@ -69,7 +69,7 @@ class Controller:
             OneRollout, journal=journal, halts=halts, metrics=metrics, judge=judge, lost_after_s=lost_after_s
         )
         self._rollouts: dict[str, OneRollout] = {}
-        self._trouble = ""
+        self._turns = Turns(longest_s=lost_after_s, failing="rollouts not looked at", mended="rollouts looked at again")
 
     def __repr__(self) -> str:
         return f"<Controller [{self._leadership!r}, {len(self._rollouts)} rollouts]>"
@@ -89,7 +89,7 @@ class Controller:
         wait_s = self._interval_s
         try:
             while True:
-                wait_s = self._interval_s if await self._looked() else min(2 * wait_s, _LONGEST_WAIT_S)
+                wait_s = self._interval_s if await self._turns.take(self.look) else min(2 * wait_s, _LONGEST_WAIT_S)
                 await self._sleep(wait_s)
         finally:
             with contextlib.suppress(ServerError, TimeoutError):
@@ -144,29 +144,6 @@ class Controller:
             _log.warning("rollout not judged", rollout=rollout.id, model=rollout.model, exc_info=error)
         if one.failures == LOOKS_TO_WORRY:
             _log.error("rollout not judged", rollout=rollout.id, model=rollout.model, looks=one.failures)
-
-    async def _looked(self) -> bool:
-        """Whether a look came to its end."""
-        try:
-            async with asyncio.timeout(self._lost_after_s):
-                await self.look()
-        except ServerError as error:
-            self._stumble(error.message)
-        except TimeoutError:
-            self._stumble(f"the database has not answered within {self._lost_after_s:g} s")
-        except Exception as error:  # noqa: BLE001 - the task's outermost frame
-            self._stumble(f"a bug: {type(error).__name__}", error)
-        else:
-            if self._trouble:
-                _log.info("rollouts looked at again")
-            self._trouble = ""
-            return True
-        return False
-
-    def _stumble(self, trouble: str, bug: Exception | None = None) -> None:
-        if trouble != self._trouble:
-            _log.warning("rollouts not looked at", trouble=trouble, exc_info=bug)
-        self._trouble = trouble
 
     async def _leave(self) -> None:
         self._rollouts.clear()

@@ -8,12 +8,10 @@ from typing import Final, NoReturn, Protocol
 from serinus.core.errors import ServerError
 from serinus.core.windows import ServerWindow
 from serinus.rollout.reporting.windows import Followed, Reports
-from serinus.telemetry.logs import get_logger
+from serinus.rollout.turns import Turns
 
 _LONGEST_S: Final = 5.0  # half of what a server is given before it is taken for dead
 _LEAVING_S: Final = 1.0  # otherwise others take it for dead, which fails nothing by itself
-
-_log = get_logger(__name__)
 
 
 class Publishes(Protocol):
@@ -51,7 +49,7 @@ class Reporting:
         self._models = models
         self._interval_s = interval_s
         self._sleep = sleep
-        self._trouble = ""
+        self._turns = Turns(longest_s=_LONGEST_S, failing="counts not published", mended="counts published again")
 
     def __repr__(self) -> str:
         return f"<Reporting of {self._reports!r}>"
@@ -65,29 +63,13 @@ class Reporting:
                 await self._sleep(self._interval_s)
         finally:
             with contextlib.suppress(ServerError, TimeoutError):
-                await self._publish(self._reports.farewell(), _LEAVING_S)
+                async with asyncio.timeout(_LEAVING_S):
+                    await self._publish(self._reports.farewell())
 
     async def report(self) -> None:
         """Publish once; what goes wrong is logged."""
-        try:
-            await self._publish(self._reports.windows(self._models()), _LONGEST_S)
-        except ServerError as error:
-            self._stumble(error.message)
-        except TimeoutError:
-            self._stumble(f"the database has not answered within {_LONGEST_S:g} s")
-        except Exception as error:  # noqa: BLE001 - the task's outermost frame
-            self._stumble(f"a bug: {type(error).__name__}", error)
-        else:
-            if self._trouble:
-                _log.info("counts published again")
-            self._trouble = ""
+        await self._turns.take(lambda: self._publish(self._reports.windows(self._models())))
 
-    async def _publish(self, windows: Sequence[ServerWindow], longest_s: float) -> None:
-        async with asyncio.timeout(longest_s):
-            for window in windows:
-                await self._store.publish(window)
-
-    def _stumble(self, trouble: str, bug: Exception | None = None) -> None:
-        if trouble != self._trouble:
-            _log.warning("counts not published", trouble=trouble, exc_info=bug)
-        self._trouble = trouble
+    async def _publish(self, windows: Sequence[ServerWindow]) -> None:
+        for window in windows:
+            await self._store.publish(window)
