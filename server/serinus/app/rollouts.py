@@ -13,6 +13,7 @@ from serinus.app.front import Front
 from serinus.app.registry_store import RegistryStore
 from serinus.app.rollout_journal import RegistryJournal
 from serinus.app.rollout_versions import RolloutVersions
+from serinus.app.traffic_control import new_salt
 from serinus.config.settings import Settings
 from serinus.lifecycle.models import Models
 from serinus.registry.rollouts import RolloutStore
@@ -32,7 +33,6 @@ from serinus.transport.webhook_post import Post, read_secret
 from serinus.transport.webhooks import Webhooks
 
 _ID_BYTES = 6  # twelve characters, which a person can read out; nobody has so many rollouts that two share one
-_SALT_BYTES = 16  # no two splits share one by chance
 
 Job = Coroutine[Any, Any, None]
 
@@ -103,7 +103,7 @@ class RolloutParts:
                 metrics=metrics.rollouts,
                 clock=time.time,
                 new_id=lambda: secrets.token_hex(_ID_BYTES),
-                new_salt=lambda: secrets.token_hex(_SALT_BYTES),
+                new_salt=new_salt,
             ),
             Watching(
                 journal,

@@ -18,6 +18,11 @@ from serinus.transport.rollout_values import SplitOrder
 _SALT_BYTES = 16  # no two splits share one by chance
 
 
+def new_salt() -> str:
+    """A salt that no split has."""
+    return secrets.token_hex(_SALT_BYTES)
+
+
 class Registry(Protocol):
     """Where it is written down; `registry.registry.Registry` is one."""
 
@@ -51,7 +56,7 @@ class TrafficControl:
         following: Following,
         *,
         breakers: Callable[[str], Mapping[ModelVersion, BreakerView]],
-        new_salt: Callable[[], str] = lambda: secrets.token_hex(_SALT_BYTES),
+        new_salt: Callable[[], str] = new_salt,
     ) -> None:
         self._registry = registry
         self._following = following

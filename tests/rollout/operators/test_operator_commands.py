@@ -11,6 +11,7 @@ from serinus.config.rollout_spec import RolloutSpec
 from serinus.core.errors import Conflict, NotFound, Refused, StoreUnavailable
 from serinus.core.selector import resolve
 from serinus.core.version import ModelVersion
+from serinus.rollout.judging.judgement import judgement_of
 from serinus.rollout.operators.rollouts import Rollouts
 from serinus.rollout.rollout import Outcome, Rollout, Status, Verdict
 from tests.support.fake_journal import FakeJournal
@@ -319,10 +320,9 @@ async def test_a_verdict_of_the_stage_before_promotes_nothing():
         new_id=str,
         new_salt=str,
     )
-    judged = controller.latest("r")
-    assert judged is not None
-    assert judged[1].verdict is not None
-    assert judged[1].verdict.outcome is Outcome.PASS
+    verdict = judgement_of(await fleet.journal.evidence("r")).verdict
+    assert verdict is not None
+    assert verdict.outcome is Outcome.PASS
     with pytest.raises(Refused) as refused:
         await rollouts.promote("r", actor="ann", expected_revision=None)
     assert refused.value.reason == "NOT_PASSED"

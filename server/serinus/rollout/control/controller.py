@@ -10,7 +10,7 @@ from serinus.core.errors import Conflict, Refused, ServerError, StoreFull, Store
 from serinus.rollout.control.leadership import LEASE_LOST, Leadership
 from serinus.rollout.control.one_rollout import Metrics, OneRollout
 from serinus.rollout.judging.judge import judge as judge_by_guardrails
-from serinus.rollout.judging.judgement import Judge, Judgement
+from serinus.rollout.judging.judgement import Judge
 from serinus.rollout.ports import Halts, Journal, Lease, Stored
 from serinus.rollout.turns import Turns
 from serinus.telemetry.logs import get_logger
@@ -78,11 +78,6 @@ class Controller:
     def is_controlling(self) -> bool:
         """Whether this server has the lease, as far as it knows."""
         return self._leadership.lease is not None
-
-    def latest(self, rollout: str) -> tuple[Stored, Judgement] | None:
-        """A rollout and what is known of it, as of the last look; None if this server does not control it."""
-        one = self._rollouts.get(rollout)
-        return None if one is None or one.judgement is None else (one.stored, one.judgement)
 
     async def run(self) -> NoReturn:
         """Look until it is cancelled, then give the lease back."""
