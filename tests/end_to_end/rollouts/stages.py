@@ -12,6 +12,7 @@ from serinus_api.v1 import admin_pb2 as pb
 from serinus_client import AsyncClient
 from tests.end_to_end.registry.nursery import Nursery
 from tests.end_to_end.registry.places import Place, place
+from tests.support.invariants import scrape
 
 QUICK = "[rollouts]\ninterval_s = 0.1\nlost_after_s = 2\n"
 """The judge looks ten times a second; a server that is killed is missed soon."""
@@ -139,6 +140,12 @@ async def evidence(client: AsyncClient, rollout: str) -> Mapping[str, Any]:
 def exposed(rollout: pb.Rollout, version: str) -> int:
     """Calls that a version got by weight in all of a rollout, warm-up not counted."""
     return next(arm.total_exposures for arm in rollout.arms if arm.version == version)
+
+
+async def weight(server: Place, version: str, model: str = "m") -> float:
+    """The share of the calls that a version gets from this server by weight."""
+    scraped = await scrape(server.server.http_port)
+    return scraped.total("serinus_traffic_weight_ratio", model=model, version=version)
 
 
 def show(sentence: str) -> None:
