@@ -168,7 +168,7 @@ async def test_a_version_that_is_too_late_leaves_time_for_others():
     assert (asyncio.get_running_loop().time(), found.models.under_way) == (2.0, 0)
     window = found.routes.window("m")
     assert window is not None
-    assert window.arms == {1: ArmWindow(), 2: ArmWindow(exposures=1, errors=1, run=1)}
+    assert window.arms == {1: ArmWindow(), 2: ArmWindow(exposures=1, errors=1, run=1, trials=1)}
 
 
 @virtual
