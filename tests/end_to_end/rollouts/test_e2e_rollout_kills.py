@@ -1,0 +1,115 @@
+"""kill -9 of the server that controls a rollout, and of another one, at every point: it goes on or is taken back."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from serinus.runtime.sabotage import Fault
+from serinus_api.v1 import admin_pb2 as pb
+from serinus_client import Unavailable
+from tests.end_to_end.registry.nursery import Nursery
+from tests.end_to_end.registry.places import eventually, times
+from tests.end_to_end.rollouts.callers import Question, Tally
+from tests.end_to_end.rollouts.stages import canary, events, plan
+from tests.end_to_end.rollouts.twins import OUT, Sentinel, Twins, asking_both, twins
+from tests.end_to_end.rollouts.versions import BAD, faulty, question, two_versions
+from tests.registry.databases import migrated_url
+
+STAGES = canary(30, 60, 100, min_requests=30)
+LONGEST_S = 60.0
+MIXED = [question(v1_0_0=2, v1_1_0=3), question(v1_0_0=2, v1_1_0=3), question(BAD, v1_0_0=2)]
+
+
+async def _rolled_out(
+    pair: Twins, victim: str, questions: Sequence[Question], point: str, candidate: str = "1.1.0"
+) -> tuple[pb.Rollout, list[int]]:
+    """Start a rollout, kill one server when the journal has an entry, and see the rollout to its end.
+
+    Args:
+        pair: The servers.
+        victim: "controller" or "other".
+        questions: What callers ask both all the while.
+        point: Event of the journal, or seconds after the start.
+        candidate: Of the rollout.
+    """
+    first = pair.alive["first"]
+    async with asking_both(pair, questions) as tallies:
+        started = await first.client.admin.start_rollout(plan(candidate, STAGES, force=True))
+        sentinel = Sentinel(pair, started.id, candidate)
+        watching = asyncio.create_task(sentinel.watch())
+        try:
+            await _reached(pair, started.id, point)
+            controller = await pair.controller()
+            other = "second" if controller == "first" else "first"
+            killed = controller if victim == "controller" else other
+            await pair.kill(killed)
+            rollout = await asyncio.wait_for(watching, LONGEST_S)
+        finally:
+            watching.cancel()
+        kept = next(iter(pair.alive))
+        calls = len(tallies[kept].took_s)
+        await eventually(lambda: _more(tallies[kept], calls + 5))
+    tallies[kept].assert_untroubled()
+    assert {type(error) for error in tallies[killed].failed} <= {Unavailable}
+    await pair.start(killed)
+    return rollout, sentinel.statuses
+
+
+async def _reached(pair: Twins, rollout: str, point: str) -> None:
+    """Wait for an entry of the journal, or for seconds."""
+    if point[0].isdigit():
+        await asyncio.sleep(float(point))
+        return
+    client = pair.alive["first"].client
+
+    async def is_reached() -> bool:
+        return point in [event for event, _ in await events(client, rollout)]
+
+    await eventually(is_reached)
+
+
+async def _more(tally: Tally, calls: int) -> bool:
+    return len(tally.took_s) >= calls
+
+
+async def _gives_all_to(pair: Twins, factor: float) -> None:
+    """Every server that lives serves that version alone, also the one that was just started."""
+    for each in pair.alive.values():
+        await eventually(lambda each=each: each.serves("m", factor))
+        for _ in range(20):
+            assert await each.factor("m") == factor
+
+
+async def test_a_good_version_is_promoted_whoever_dies_whenever(forks: Nursery, home: Path):
+    """Once in each rollout, at an entry of the journal; the next one takes the old version back."""
+    async with twins(forks, home) as pair:
+        await two_versions(pair.alive["first"], times(3))
+        await eventually(lambda: pair.alive["second"].serves("m", 2))
+        for round_, (victim, point) in enumerate(
+            [("controller", "started"), ("controller", "stage"), ("other", "prepared"), ("controller", "0.7")]
+        ):
+            candidate, factor = (("1.1.0", 3), ("1.0.0", 2))[round_ % 2]
+            rollout, _ = await _rolled_out(pair, victim, MIXED[:1], point, candidate)
+            assert rollout.status == pb.ROLLOUT_STATUS_SUCCEEDED, rollout
+            await _gives_all_to(pair, factor)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_a_bad_version_is_taken_back_whoever_dies_whenever(forks: Nursery, home: Path, kind: str):
+    """And weight 0 never comes back: not in the registry, and not on a server that starts again."""
+    registry = ""
+    if kind == "postgresql":
+        url = await migrated_url(kind, home)
+        registry = f'[registry]\ndatabase = "{url}"\nartifacts = "{home / "artifacts"}"\n'
+    points = [("controller", "failing"), ("other", "failing"), ("controller", "0.5")]
+    async with twins(forks, home, registry) as pair:
+        first = pair.alive["first"]
+        await two_versions(first, faulty(first, 3, Fault.ERRS))
+        await eventually(lambda: pair.alive["second"].serves("m", 2))
+        for victim, point in points if kind == "sqlite" else points[:1]:
+            rollout, statuses = await _rolled_out(pair, victim, MIXED, point)
+            assert rollout.status == pb.ROLLOUT_STATUS_ROLLED_BACK, rollout
+            assert statuses[-1] in OUT
+            await _gives_all_to(pair, 2)
