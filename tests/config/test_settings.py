@@ -163,6 +163,10 @@ def test_a_model_named_twice_on_the_command_line_is_refused():
             "limits.default_budget_s: expected a number above 0 and at most 86400, got nan",
         ),
         (
+            "[rollouts]\nlost_after_s = 2",
+            "rollouts.interval_s: expected at most a third of lost_after_s = 2, got 1",
+        ),
+        (
             "[limits]\nmax_deadline_s = 30",
             "limits.default_budget_s: expected at most max_deadline_s = 30, got 60",
         ),

@@ -10,6 +10,7 @@ from serinus.config.fields import MIB, HostPort, Number, Providers, Section, Who
 from serinus.config.stores import ArtifactsUrl, DatabaseUrl
 
 YEAR_S = 31_536_000
+_BEATS = 3  # in which a server says that it lives, before it is taken for dead
 
 
 class ListenSettings(Section):
@@ -219,6 +220,14 @@ class RolloutSettings(Section):
     mirror_mib: Whole = Field(default=64, ge=1, le=1 << 20)  # four of the largest default messages
     breaker_failures: Whole = Field(default=5, ge=1, le=10_000)  # five in a row are no chance at 1 in 10 errors
     breaker_open_s: Number = Field(default=5, gt=0, le=3600)  # long enough for a restart, short enough for a person
+
+    @model_validator(mode="after")
+    def _the_living_are_heard_in_time(self) -> Self:
+        if _BEATS * self.interval_s > self.lost_after_s:
+            raise ValueError(
+                f"interval_s: expected at most a third of lost_after_s = {self.lost_after_s:g}, got {self.interval_s:g}"
+            )
+        return self
 
 
 class WebhookSettings(Section):

@@ -11,11 +11,11 @@ from serinus.core.version import ModelVersion
 
 
 class Status(enum.StrEnum):
-    """PREPARING → RUNNING ⇄ PAUSED or WAITING; these three → SUCCEEDED; all four → FAILING → ROLLED_BACK, or → ABORTED.
+    """PREPARING → RUNNING ⇄ PAUSED, WAITING; these three → SUCCEEDED; all four → FAILING → ROLLED_BACK, or → ABORTED.
 
     PREPARING: the candidate is loaded everywhere. RUNNING: a stage is judged. PAUSED: a person stopped the clock; the
-    weights stay. WAITING: a person must decide. FAILING: the weight is 0, not every server is known to have heard.
-    SUCCEEDED, ROLLED_BACK and ABORTED are the ends.
+    weights stay. WAITING: a person must decide, at once where a plan begins with an approval. FAILING: the weight is 0,
+    not every server is known to have heard. SUCCEEDED, ROLLED_BACK and ABORTED are the ends.
     """
 
     PREPARING = "preparing"

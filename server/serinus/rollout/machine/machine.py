@@ -1,4 +1,4 @@
-"""PREPARING → RUNNING ⇄ PAUSED or WAITING; these three → SUCCEEDED; all four → FAILING → ROLLED_BACK, or → ABORTED.
+"""PREPARING → RUNNING ⇄ PAUSED, WAITING; these three → SUCCEEDED; all four → FAILING → ROLLED_BACK, or → ABORTED.
 
 No clock, no I/O: a rollout and what happens to it make the rollout as it is then. What is in force because of that,
 `effects` says.
