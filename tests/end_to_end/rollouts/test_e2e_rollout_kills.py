@@ -1,6 +1,9 @@
 """kill -9 of the server that controls a rollout, and of another one, at every point: it goes on or is taken back."""
 
 import asyncio
+import contextlib
+import random
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +15,7 @@ from serinus_client import Unavailable
 from tests.end_to_end.registry.nursery import Nursery
 from tests.end_to_end.registry.places import eventually, times
 from tests.end_to_end.rollouts.callers import Question, Tally
-from tests.end_to_end.rollouts.stages import canary, events, plan
+from tests.end_to_end.rollouts.stages import canary, ended, events, plan
 from tests.end_to_end.rollouts.twins import OUT, Sentinel, Twins, asking_both, twins
 from tests.end_to_end.rollouts.versions import BAD, faulty, question, two_versions
 from tests.registry.databases import migrated_url
@@ -57,6 +60,11 @@ async def _rolled_out(
     return rollout, sentinel.statuses
 
 
+def _moment(seed: int) -> str:
+    """Some moment between the start of a rollout and its last stage."""
+    return str(random.Random(seed).uniform(0, 1.2))
+
+
 async def _reached(pair: Twins, rollout: str, point: str) -> None:
     """Wait for an entry of the journal, or for seconds."""
     if point[0].isdigit():
@@ -88,7 +96,7 @@ async def test_a_good_version_is_promoted_whoever_dies_whenever(forks: Nursery, 
         await two_versions(pair.alive["first"], times(3))
         await eventually(lambda: pair.alive["second"].serves("m", 2))
         for round_, (victim, point) in enumerate(
-            [("controller", "started"), ("controller", "stage"), ("other", "prepared"), ("controller", "0.7")]
+            [("controller", "started"), ("controller", "stage"), ("other", "prepared"), ("controller", _moment(1))]
         ):
             candidate, factor = (("1.1.0", 3), ("1.0.0", 2))[round_ % 2]
             rollout, _ = await _rolled_out(pair, victim, MIXED[:1], point, candidate)
@@ -103,7 +111,7 @@ async def test_a_bad_version_is_taken_back_whoever_dies_whenever(forks: Nursery,
     if kind == "postgresql":
         url = await migrated_url(kind, home)
         registry = f'[registry]\ndatabase = "{url}"\nartifacts = "{home / "artifacts"}"\n'
-    points = [("controller", "failing"), ("other", "failing"), ("controller", "0.5")]
+    points = [("controller", "failing"), ("other", "failing"), ("controller", _moment(2)), ("other", _moment(3))]
     async with twins(forks, home, registry) as pair:
         first = pair.alive["first"]
         await two_versions(first, faulty(first, 3, Fault.ERRS))
@@ -113,3 +121,30 @@ async def test_a_bad_version_is_taken_back_whoever_dies_whenever(forks: Nursery,
             assert rollout.status == pb.ROLLOUT_STATUS_ROLLED_BACK, rollout
             assert statuses[-1] in OUT
             await _gives_all_to(pair, 2)
+
+
+async def test_a_version_whose_servers_die_again_and_again_is_taken_back(forks: Nursery, home: Path):
+    """Row 83: nobody saw it fail a call, but who had it loaded died twice."""
+    async with twins(forks, home) as pair:
+        await two_versions(pair.alive["first"], times(3))
+        await eventually(lambda: pair.alive["second"].serves("m", 2))
+        client = pair.alive["first"].client
+        started = await client.admin.start_rollout(plan("1.1.0", canary(30, 100, min_requests=10**6)))
+        await _reached(pair, started.id, "prepared")
+        for entry, servers in (("server_lost", 3), ("failing", 0)):
+            await pair.kill("second")
+            await _reached(pair, started.id, entry)
+            await pair.start("second")
+            # Nobody can miss a server that has never said anything.
+            await eventually(lambda servers=servers: _have_published(home, servers))
+        rolled_back = await ended(client, started.id)
+        assert rolled_back.status == pb.ROLLOUT_STATUS_ROLLED_BACK
+        assert "servers that had it loaded died 2 times" in rolled_back.reason
+        await _gives_all_to(pair, 2)
+
+
+async def _have_published(home: Path, servers: int) -> bool:
+    """Whether so many servers, each start counts, have said something of the rollout."""
+    with contextlib.closing(sqlite3.connect(f"file:{home}/state/registry.db?mode=ro", uri=True)) as connection:
+        (found,) = connection.execute("SELECT count(*) FROM rollout_windows").fetchone()
+    return found >= servers
