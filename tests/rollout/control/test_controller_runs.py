@@ -1,9 +1,12 @@
 """The controller as a task: what trouble costs, what it says about it, and how it leaves."""
 
 import asyncio
+import dataclasses
 import logging
+from collections.abc import Sequence
 
 from serinus.core.errors import StoreUnavailable
+from serinus.core.windows import ServerWindow
 from serinus.rollout.rollout import Status
 from tests.support.fake_journal import FakeJournal
 from tests.support.fleet import Fleet
@@ -53,6 +56,33 @@ async def test_a_rollout_outlives_a_database_that_is_away(caplog):
     messages = [record.getMessage() for record in caplog.records]
     assert sum("not looked at" in message for message in messages) == 1
     assert sum("looked at again" in message for message in messages) == 1
+    await end(task)
+
+
+class JournalWithAHole(FakeJournal):
+    """Never answers what servers say of the rollout "r"."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    async def windows(self, rollout: str) -> Sequence[ServerWindow]:
+        """Wait for ever, or what servers have said."""
+        self.asked.append(rollout)
+        if rollout == "r":
+            await asyncio.Event().wait()
+        return await super().windows(rollout)
+
+
+@virtual
+async def test_a_rollout_that_is_never_answered_holds_up_others_once():
+    """Its look is given up with the turn; in the next one it comes last."""
+    journal = JournalWithAHole()
+    for name in ("r", "q", "p"):
+        journal.add(dataclasses.replace(begun(FIVE, WHOLE), id=name))
+    task = asyncio.create_task(Fleet(journal).controller().run())
+    await asyncio.sleep(15)
+    assert journal.asked == ["r", "q", "p", "r"]
     await end(task)
 
 

@@ -109,15 +109,17 @@ class Controller:
         self._rollouts = {
             stored.rollout.id: known.get(stored.rollout.id) or self._one_rollout(stored) for stored in active
         }
-        for stored in active:
+        # Who was looked at longest ago comes first: one whose looks are never answered must not hold up all behind it.
+        for stored in sorted(active, key=lambda each: self._rollouts[each.rollout.id].looked_at):
             if self._leadership.lease is None:
                 break
             await self._look_at(stored, lease)
 
     async def _look_at(self, stored: Stored, lease: Lease) -> None:
         one = self._rollouts[stored.rollout.id]
+        one.looked_at = self._monotonic()
         try:
-            await one.look(stored, lease, at=self._clock(), now=self._monotonic())
+            await one.look(stored, lease, at=self._clock(), now=one.looked_at)
             one.failures = 0
         except (StoreUnavailable, StoreFull):
             raise

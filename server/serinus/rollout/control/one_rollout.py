@@ -1,5 +1,6 @@
 """One rollout as its controller knows it from one look to the next."""
 
+import math
 from collections.abc import Mapping
 from typing import Final, Protocol
 
@@ -45,6 +46,7 @@ class OneRollout:
         stored: As it was seen or written last.
         judgement: What is known; None before it was read.
         failures: Looks in a row that raised; kept by whoever calls `look`.
+        looked_at: Monotonic seconds at which the last look began; likewise.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class OneRollout:
         self.stored = stored
         self.judgement: Judgement | None = None
         self.failures = 0
+        self.looked_at = -math.inf
         self._journal = journal
         self._halts = halts
         self._metrics = metrics
