@@ -1,1 +1,1 @@
-"""The predict stack: one layer around a `Predictor` per file."""
+"""The predict stack: each layer around a `Predictor` is a file, or a folder if it has several parts."""
