@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import grpc
+import grpc.aio
 import pytest
 
-from serinus.core.errors import InvalidInput, ModelFailed, Overloaded
+from serinus.core.errors import Draining, InvalidInput, ModelFailed, Overloaded
 from serinus.telemetry.logs import configure_logs
 from serinus.transport.guard import guarded, guarded_stream
 from serinus.transport.status import internal_error, status_of
@@ -138,6 +139,17 @@ async def test_an_unforeseen_error_says_an_id_and_nothing_of_itself(guarded, err
 
 
 @both
+@both
+@pytest.mark.parametrize(
+    "error", [grpc.aio.BaseError("stopped"), ExceptionGroup("tasks", [grpc.aio.BaseError("stopped")])]
+)
+async def test_a_server_that_ended_under_a_handler_is_no_error_of_ours(guarded, error, log: Lines):
+    """Alone, or out of the tasks of a stream."""
+    status = status_of(Draining("the server has gone away"))
+    assert await aborted(guarded(raising(error))) == (status.code, status.message, status.trailers())
+    assert log.events == []
+
+
 async def test_two_unforeseen_errors_have_two_ids(guarded, log: Lines):
     """Else nobody could say which was whose."""
     assert await aborted(guarded(raising(ValueError()))) != await aborted(guarded(raising(ValueError())))

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import grpc.aio
 
-from serinus.core.errors import BadModelOutput, ModelFailed, ServerError
+from serinus.core.errors import BadModelOutput, Draining, ModelFailed, ServerError
 from serinus.telemetry.logs import get_logger
 from serinus.transport.status import WireStatus, internal_error, status_of
 
@@ -35,9 +35,19 @@ def wire_status(error: BaseException, *, method: str) -> WireStatus:
         if isinstance(error, ModelFailed | BadModelOutput) and error.__cause__ is not None:
             log.warning("call failed", method=method, reason=error.reason, cause=repr(error.__cause__))
         return status_of(error)
+    if _is_transports_end(error):
+        return status_of(Draining("the server has gone away"))
     error_id = uuid.uuid4().hex[:12]
     log.error("unexpected error", method=method, error_id=error_id, exc_info=error)
     return internal_error(error_id)
+
+
+def _is_transports_end(error: BaseException) -> bool:
+    """Whether gRPC's server ended under a handler that was still reading or writing."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_transports_end(leaf) for leaf in error.exceptions)
+    others = grpc.aio.AbortError | grpc.aio.InternalError | grpc.aio.UsageError
+    return isinstance(error, grpc.aio.BaseError) and not isinstance(error, others)
 
 
 def is_ours(error: asyncio.CancelledError) -> bool:
