@@ -139,7 +139,6 @@ async def test_an_unforeseen_error_says_an_id_and_nothing_of_itself(guarded, err
 
 
 @both
-@both
 @pytest.mark.parametrize(
     "error", [grpc.aio.BaseError("stopped"), ExceptionGroup("tasks", [grpc.aio.BaseError("stopped")])]
 )
@@ -150,6 +149,7 @@ async def test_a_server_that_ended_under_a_handler_is_no_error_of_ours(guarded, 
     assert log.events == []
 
 
+@both
 async def test_two_unforeseen_errors_have_two_ids(guarded, log: Lines):
     """Else nobody could say which was whose."""
     assert await aborted(guarded(raising(ValueError()))) != await aborted(guarded(raising(ValueError())))
