@@ -18,7 +18,8 @@ class ArmWindow:
         errors: Trials that the version failed.
         slow: Trials that took longer than the limit, whether answered or not.
         invalid: Trials answered with what cannot be meant.
-        run: How many trials have failed (errors and invalid answers) since the last good one.
+        run: How many trials, those of the warm-up included, have failed (errors and invalid answers) since the last
+            good one.
         latency: Calls by time from arrival at the version to its answer, counts by bucket of
             `telemetry.histogram.BOUNDS_S`; () for none.
         trials: Exposures that are judged: all without a key, and the first of each key and second. A caller who calls

@@ -2,13 +2,14 @@
 
 import dataclasses
 import math
-import sys
 from collections.abc import Mapping, Sequence
 
 from serinus.core.predictor import Route
 from serinus.core.traffic import Arm, Trigger
 from serinus.core.version import ModelVersion
 from serinus.telemetry.outcome import BreakerState, Delivery, PairEnd, RolloutEvent, RolloutState
+
+_LEAST_EVIDENCE = 1e-6  # evidence for a version has no end, and an axis that showed all of it would show nothing else
 
 
 class VersionTraffic:
@@ -139,7 +140,7 @@ class RolloutMetrics:
     def judged(self, model: str, e_values: Mapping[str, float]) -> None:
         """The judge has looked at the candidate of that model, and found this evidence against it, by check."""
         self._model(model).evidence = {
-            check: math.log10(max(e_value, sys.float_info.min)) for check, e_value in e_values.items()
+            check: math.log10(max(e_value, _LEAST_EVIDENCE)) for check, e_value in e_values.items()
         }
 
     def delivered(self, outcome: Delivery) -> None:

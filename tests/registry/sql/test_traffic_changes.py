@@ -157,7 +157,13 @@ async def test_what_a_rollout_moves_is_nobody_elses(registry: Registry, database
     await registry.set_alias("m", "canary", "1.1.0", actor="bob")
     await registry.register(draft("1.2.0"), actor="bob")
     assert (await registry.model("m")).traffic == Traffic(split_of(500), None, "r1", (OLD, NEW))
+    for selector in ("1.1.0", None):
+        with pytest.raises(Refused, match=r"takes part in rollout r1: abort that first") as refused:
+            await registry.place("m", selector, Placement.UNLOADED, actor="bob")
+        assert refused.value.reason == "ROLLOUT_ACTIVE"
     await store.write("r1", end("aborted"), actor="ann", expected_revision=3, lease=None)
+    await registry.place("m", "1.1.0", Placement.UNLOADED, actor="bob")
+    await registry.place("m", "1.1.0", Placement.FOLLOW, actor="bob")
     await registry.set_alias("m", "stable", "1.1.0", actor="bob")
     await registry.set_split("m", BY_HAND, actor="bob")
 

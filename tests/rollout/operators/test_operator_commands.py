@@ -139,6 +139,30 @@ async def test_a_candidate_that_callers_cannot_use_is_refused():
     assert refused.value.reason == "INCOMPATIBLE"
 
 
+@pytest.mark.parametrize(
+    ("stages", "slo_s", "is_refused"),
+    [
+        ([{"blue_green": {}}], None, True),
+        ([{"approval": {}}, {"canary": {"weight": 100}}], None, True),
+        ([{"blue_green": {}}], 0.1, False),
+        ([{"shadow": {}}, {"blue_green": {}}], None, False),
+    ],
+)
+@virtual
+async def test_a_plan_that_could_never_say_what_is_slow_is_refused(stages, slo_s, is_refused):
+    """Stable's own calls say it, and where it gets none a promise or a limit must."""
+    desk = Desk()
+    desk.versions.promises = {} if slo_s is None else {BASELINE: slo_s}
+    spec = RolloutSpec.model_validate({"model": "m", "candidate": "1.1.0", "stages": stages})
+    start = desk.rollouts.start(spec, actor="ann", expected_revision=None)
+    if not is_refused:
+        await start
+        return
+    with pytest.raises(Refused, match=r"set guardrails\.latency\.limit_s") as refused:
+        await start
+    assert refused.value.reason == "NO_LIMIT"
+
+
 @virtual
 async def test_what_has_failed_is_tried_again_only_by_force():
     """Even when another candidate was tried since."""

@@ -79,6 +79,18 @@ def test_a_caller_who_calls_all_the_time_does_not_hide_failures(rate):
     assert window.errors / window.trials == pytest.approx(rate, abs=0.1)
 
 
+def test_a_version_that_never_gets_warm_is_known_by_its_run():
+    """Its first calls are in no rate, and a breaker would let no others through."""
+    arm = counts(to_skip=10)
+    arm.answered(0.01, is_trial=True)
+    arm.failed(0.01, is_trial=True)
+    arm.failed(0.01, is_trial=False)
+    arm.answered_badly(0.01, is_trial=True)
+    assert arm.window() == ArmWindow(run=2)
+    arm.answered(0.01, is_trial=True)
+    assert arm.window() == ArmWindow()
+
+
 def test_the_first_calls_are_not_counted():
     """However they end."""
     arm = counts(to_skip=2)

@@ -1,7 +1,7 @@
 """What can be changed about registered versions: aliases, tags, notes, state and placement."""
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import sqlalchemy as sa
 from pydantic import TypeAdapter, ValidationError
@@ -180,6 +180,8 @@ async def place(writing: Writing, record: ModelRecord, selector: str | None, pla
     moving = [each for each in meant if each.placement is not placement]
     if not moving:
         return record
+    if placement is Placement.UNLOADED:
+        _check_not_rolled_out(record, moving)
     for each in moving:
         await writing.save_version(each, {"placement": placement.value})
     await writing.end(
@@ -195,6 +197,18 @@ async def place(writing: Writing, record: ModelRecord, selector: str | None, pla
     }
     versions = tuple(moved.get(each.identity.number, each) for each in record.versions)
     return dataclasses.replace(record, versions=versions, revision=writing.revision)
+
+
+def _check_not_rolled_out(record: ModelRecord, moving: Sequence[VersionRecord]) -> None:
+    """Refuse to unload what a rollout gives calls: it would wait for them."""
+    given = {version.number for version in record.traffic.versions()} if record.traffic.rollout else set()
+    for each in moving:
+        if each.identity.number in given:
+            raise Refused(
+                f"{each.identity} takes part in rollout {record.traffic.rollout}: abort that first",
+                reason="ROLLOUT_ACTIVE",
+                field="version",
+            )
 
 
 async def _change(

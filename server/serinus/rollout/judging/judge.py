@@ -1,5 +1,6 @@
 """Says what to think of a rollout: pass, fail, or not known yet. Pure; looked at as often as anybody likes."""
 
+import dataclasses
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
@@ -43,7 +44,14 @@ def judge(evidence: Evidence, rollout: Rollout, at: float) -> Verdict:
     waits = (*minima, *_doubts(rollout, checks, winner))
     if waits:
         return Verdict(Outcome.INCONCLUSIVE, listed(waits), checks, winner)
-    return Verdict(Outcome.PASS, listed(check.sentence for check in checks), checks, winner)
+    return Verdict(Outcome.PASS, _pass_reason(checks), checks, winner)
+
+
+def _pass_reason(checks: Sequence[Check]) -> str:
+    """In a line; the checks have the numbers."""
+    if len(checks) == 1:
+        return checks[0].sentence
+    return f"{', '.join(dict.fromkeys(check.name for check in checks))} are within their limits, beyond doubt"
 
 
 def waits_for(evidence: Evidence, rollout: Rollout, verdict: Verdict, at: float) -> tuple[str, ...]:
@@ -75,7 +83,9 @@ def _checks(evidence: Evidence, rollout: Rollout) -> Iterator[Check]:
     arms = split.arms if split is not None else ()
     has_control = bool(arms and arms[-1].weight)
     for candidate in rollout.candidates:
-        yield from _checks_of_calls(evidence, rollout, candidate, has_control=has_control)
+        for check in _checks_of_calls(evidence, rollout, candidate, has_control=has_control):
+            named = check.sentence if len(rollout.candidates) == 1 else f"{candidate}: {check.sentence}"
+            yield dataclasses.replace(check, sentence=named)
 
 
 def _checks_of_calls(

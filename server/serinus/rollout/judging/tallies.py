@@ -131,8 +131,8 @@ class Late:
 
     @property
     def rate(self) -> float:
-        """Share of the trials that failed; 0.0 without any."""
-        return self.failures / self.trials if self.trials > 0 else 0.0
+        """Share of the trials that failed; without any, whether the last calls of a version that warms up did."""
+        return self.failures / self.trials if self.trials > 0 else float(self.run > 0)
 
     def calls_per_second(self, at: float) -> float:
         """How fast they came, as far as can be told at `at`."""

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 
 _BILLION = 1e9
+_NOTHING = 0.01  # whoever reads odds wants to know no more than that there is no evidence
 _READABLE = 10.0  # below, two digits say more than a rounded number
 
 
@@ -21,6 +22,8 @@ def odds(e_value: float) -> str:
     """Evidence as "4,120 : 1"."""
     if e_value >= _BILLION:
         return f"10^{math.floor(math.log10(e_value))} : 1"
+    if e_value < _NOTHING:
+        return f"less than {_NOTHING:g} : 1"
     return f"{e_value:,.0f} : 1" if e_value >= _READABLE else f"{e_value:.2g} : 1"
 
 

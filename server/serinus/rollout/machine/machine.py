@@ -136,7 +136,10 @@ def _tested(rollout: Rollout, test: AbStage, at: float, verdict: Verdict) -> Rol
     if test.winner == "best" and verdict.winner:
         versions = {version.number: version for version in (*rollout.candidates, rollout.baseline)}
         assert verdict.winner in versions, f"{verdict.winner} is none of {versions}: this is a bug"
-        return transitions.succeeded(rollout, versions[verdict.winner], at, f"it has won the test: {verdict.reason}")
+        shown = [check for check in verdict.checks if check.version == verdict.winner and check.outcome is Outcome.PASS]
+        # Its interval comes last, and says by what it has won.
+        why = shown[-1].sentence if shown else verdict.reason
+        return transitions.succeeded(rollout, versions[verdict.winner], at, f"it has won the test: {why}")
     if at - rollout.stage_at < test.max_s:
         return rollout
     why = f"the test has run for {test.max_s:g} s: {verdict.reason}"

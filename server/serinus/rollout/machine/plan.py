@@ -10,8 +10,10 @@ from serinus.config.rollout_spec import (
     RolloutSpec,
     ShadowStage,
     Stage,
+    weight_of,
 )
 from serinus.core.errors import Refused
+from serinus.core.traffic import WHOLE
 from serinus.core.version import ModelVersion
 from serinus.rollout.rollout import Rollout
 
@@ -62,6 +64,27 @@ def new_rollout(
         slow_s=slo_s if limit_s is None else limit_s,
         reason=f"every server loads {' and '.join(map(str, candidates))} first",
     )
+
+
+def check_limit(rollout: Rollout) -> Rollout:
+    """Return `rollout` if what is slow will be known: stable tells, unless it gets no calls from the beginning.
+
+    Raises:
+        Refused: NO_LIMIT.
+    """
+    spec = rollout.spec
+    first = next((stage for stage in spec.stages if stage.approval is None), None)
+    takes_all = first is not None and (
+        first.blue_green is not None or (first.canary is not None and weight_of(first.canary.weight) == WHOLE)
+    )
+    if takes_all and rollout.slow_s is None and spec.guardrails.latency.enabled:
+        raise Refused(
+            "the plan begins with all calls, and stable's cannot tell what is slow: set guardrails.latency.limit_s, "
+            "begin with a shadow or a smaller weight, or set guardrails.latency.enabled to false",
+            reason="NO_LIMIT",
+            field="guardrails.latency.limit_s",
+        )
+    return rollout
 
 
 def stage_text(stage: Stage) -> str:

@@ -10,7 +10,7 @@ from serinus.rollout.judging.judge import judge as judge_by_guardrails
 from serinus.rollout.judging.judgement import NOTHING_JUDGED, Judge, Judgement, judged, judgement_of
 from serinus.rollout.machine.effects import effects
 from serinus.rollout.machine.machine import advance
-from serinus.rollout.machine.plan import new_rollout, selectors
+from serinus.rollout.machine.plan import check_limit, new_rollout, selectors
 from serinus.rollout.operators.versions import ModelVersions, Versions
 from serinus.rollout.ports import Entry, History, Stored
 from serinus.rollout.rollout import Abort, Event, ForcePromote, Pause, Promote, Resume, Rollout, Status
@@ -78,7 +78,7 @@ class Rollouts:
 
         Raises:
             NotFound: there is no such model or version.
-            Refused: NO_STABLE, ALREADY_STABLE, SAME_VERSION, INCOMPATIBLE, LAST_FAILED, ROLLOUT_ACTIVE.
+            Refused: NO_STABLE, ALREADY_STABLE, SAME_VERSION, INCOMPATIBLE, LAST_FAILED, NO_LIMIT, ROLLOUT_ACTIVE.
             Conflict: the model is at another revision.
         """
         return await _tried(lambda: self._started(spec, actor, expected_revision), expected_revision)
@@ -161,7 +161,7 @@ class Rollouts:
         for candidate in candidates:
             if why := known.incompatibility(baseline, candidate):
                 raise Refused(why, reason="INCOMPATIBLE", field="candidate")
-        return rollout
+        return check_limit(rollout)
 
     async def _check_past(self, rollout: Rollout) -> None:
         """Raise Refused if the last rollout of a candidate has failed."""

@@ -87,24 +87,24 @@ class ArmCounts:
 
     def answered(self, seconds: float, *, is_trial: bool) -> None:
         """A call was answered well, `seconds` after it was asked."""
+        if is_trial:
+            self._run = 0
         if self._is_counted(seconds, is_trial=is_trial):
             self._latency.observe(seconds)
-            if is_trial:
-                self._run = 0
 
     def answered_badly(self, seconds: float, *, is_trial: bool) -> None:
         """A call was answered with what cannot be meant."""
+        # Also while it warms up: a version that never answers well would be taken out before it was warm.
+        self._run += is_trial
         if self._is_counted(seconds, is_trial=is_trial):
             self._latency.observe(seconds)
-            if is_trial:
-                self._run += 1
-                self._invalid += 1
+            self._invalid += is_trial
 
     def failed(self, seconds: float, *, is_trial: bool) -> None:
         """The version failed a call."""
-        if self._is_counted(seconds, is_trial=is_trial) and is_trial:
-            self._run += 1
-            self._errors += 1
+        self._run += is_trial  # as above
+        if self._is_counted(seconds, is_trial=is_trial):
+            self._errors += is_trial
 
     def _is_counted(self, seconds: float, *, is_trial: bool) -> bool:
         if self.to_skip:
