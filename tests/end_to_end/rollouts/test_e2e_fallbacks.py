@@ -72,9 +72,9 @@ async def test_another_version_of_the_model_can_stand_in(one: Place):
     """Named as callers would; it is loaded for that."""
     await _serve(one, "old", times(7))
     await one.register("old", "1.1.0", faulty(one, 2, Fault.ERRS), aliases=["stable"])
-    await eventually(lambda: one.serves("old", 7, "1.0.0"))
     await _set(one, "old", pb.FallbackTarget(version="1.0.0"))
     await one.client.admin.load_model("old", "1.1.0")
+    await eventually(lambda: one.serves("old", 7, "1.0.0"))
     assert _said(await _ask(one, "old")) == ("old", "1.0.0", [7 * BAD, 0], "error")
 
 

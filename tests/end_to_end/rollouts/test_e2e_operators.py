@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 import hmac
 import json
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from serinus_api.v1 import admin_pb2 as pb
 from serinus_client import AsyncClient, Conflict, Refused, SerinusError
@@ -24,6 +25,13 @@ BOTH = question(v1_0_0=2, v1_1_0=3)
 COMMANDS = 12
 LONG = 100_000  # turns: a fifth of a second
 SECRET_OF_HOOKS = b"a secret of twenty-odd bytes"
+
+
+@pytest.fixture(scope="module")
+async def one(forks: Nursery, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
+    """A server; its registry stands at the end, and its log has no error."""
+    async with quick_place(forks, tmp_path_factory.mktemp("operators") / "one") as made:
+        yield made
 
 
 async def test_of_operators_who_have_seen_the_same_one_is_heard(forks: Nursery, home: Path):
@@ -61,51 +69,49 @@ def _command(place: Place, rollout: str, number: int, seen: int) -> Awaitable[pb
     return admin.abort_rollout(rollout, expected_revision=seen, actor=actor)
 
 
-async def test_what_a_rollout_uses_is_its_own_while_it_goes_on(forks: Nursery, home: Path):
+async def test_what_a_rollout_uses_is_its_own_while_it_goes_on(one: Place):
     """Row 78: nobody else shares the calls out, starts another one, or takes a version away; the sentence says why."""
-    async with quick_place(forks, home / "one") as one:
-        await two_versions(one, times(3))
-        await one.register("m", "1.2.0", times(4))
-        admin, registry = one.client.admin, one.client.registry
-        started = await admin.start_rollout(plan("1.1.0", ENDLESS))
-        await until(one.client, started.id, pb.ROLLOUT_STATUS_RUNNING)
-        await refusal(admin.start_rollout(plan("1.2.0", ENDLESS)), Refused, "ROLLOUT_ACTIVE", started.id)
-        await refusal(admin.set_split("m", [pb.SplitArm(version="1.2.0", weight=5)]), Refused, "ROLLOUT_ACTIVE")
-        for version in ("1.0.0", "1.1.0"):
-            await refusal(registry.delete("m", version), Refused, "IN_USE")
-        async with calling(one.client, "m", [BOTH]) as tally:
-            await eventually(lambda: _have_answered(tally.answered, "1.0.0", "1.1.0"))
-        tally.assert_untroubled()
-        await admin.abort_rollout(started.id, actor="ann", reason="enough")
-        entries = [(entry.action, entry.actor) async for entry in admin.list_audit(model="m")]
-        assert entries[-1] == ("rollout.aborted", "ann")
-        assert [action for action, _ in entries[3:]] == ["rollout.start", "rollout.prepared", "rollout.aborted"]
+    await two_versions(one, times(3), model="owned")
+    await one.register("owned", "1.2.0", times(4))
+    admin, registry = one.client.admin, one.client.registry
+    started = await admin.start_rollout(plan("1.1.0", ENDLESS, model="owned"))
+    await until(one.client, started.id, pb.ROLLOUT_STATUS_RUNNING)
+    await refusal(admin.start_rollout(plan("1.2.0", ENDLESS, model="owned")), Refused, "ROLLOUT_ACTIVE", started.id)
+    await refusal(admin.set_split("owned", [pb.SplitArm(version="1.2.0", weight=5)]), Refused, "ROLLOUT_ACTIVE")
+    for version in ("1.0.0", "1.1.0"):
+        await refusal(registry.delete("owned", version), Refused, "IN_USE")
+    async with calling(one.client, "owned", [BOTH]) as tally:
+        await eventually(lambda: _have_answered(tally.answered, "1.0.0", "1.1.0"))
+    tally.assert_untroubled()
+    await admin.abort_rollout(started.id, actor="ann", reason="enough")
+    entries = [(entry.action, entry.actor) async for entry in admin.list_audit(model="owned")]
+    assert entries[-1] == ("rollout.aborted", "ann")
+    assert [action for action, _ in entries[3:]] == ["rollout.start", "rollout.prepared", "rollout.aborted"]
 
 
 async def _have_answered(answered: dict[str, int], *versions: str) -> bool:
     return answered.keys() == set(versions)
 
 
-async def test_a_person_approves_pauses_and_resumes(forks: Nursery, home: Path):
+async def test_a_person_approves_pauses_and_resumes(one: Place):
     """The weights stay while the clock stands, and nothing moves before the person says so."""
     stages = [*canary(50, min_requests=20), {"approval": {"note": "ask ann"}}, *canary(100)]
-    async with quick_place(forks, home / "one") as one:
-        await two_versions(one, times(3))
-        admin = one.client.admin
-        async with calling(one.client, "m", [BOTH]) as tally:
-            started = await admin.start_rollout(plan("1.1.0", stages))
-            waiting = await until(one.client, started.id, pb.ROLLOUT_STATUS_WAITING)
-            assert (waiting.stage, [arm.weight for arm in waiting.arms]) == (1, [50, 50])
-            promoted = await admin.promote_rollout(started.id, actor="ann")
-            assert (promoted.stage, promoted.status) == (2, pb.ROLLOUT_STATUS_RUNNING)
-            paused = await admin.pause_rollout(started.id, actor="ann")
-            calls = tally.answered["1.1.0"]
-            await eventually(lambda: _is_past(tally.answered, calls + 100))
-            assert (await admin.get_rollout(started.id)).revision == paused.revision
-            await admin.resume_rollout(started.id, actor="ann")
-            succeeded = await ended(one.client, started.id)
-        tally.assert_untroubled()
-        assert succeeded.status == pb.ROLLOUT_STATUS_SUCCEEDED
+    await two_versions(one, times(3), model="approved")
+    admin = one.client.admin
+    async with calling(one.client, "approved", [BOTH]) as tally:
+        started = await admin.start_rollout(plan("1.1.0", stages, model="approved"))
+        waiting = await until(one.client, started.id, pb.ROLLOUT_STATUS_WAITING)
+        assert (waiting.stage, [arm.weight for arm in waiting.arms]) == (1, [50, 50])
+        promoted = await admin.promote_rollout(started.id, actor="ann")
+        assert (promoted.stage, promoted.status) == (2, pb.ROLLOUT_STATUS_RUNNING)
+        paused = await admin.pause_rollout(started.id, actor="ann")
+        calls = tally.answered["1.1.0"]
+        await eventually(lambda: _is_past(tally.answered, calls + 100))
+        assert (await admin.get_rollout(started.id)).revision == paused.revision
+        await admin.resume_rollout(started.id, actor="ann")
+        succeeded = await ended(one.client, started.id)
+    tally.assert_untroubled()
+    assert succeeded.status == pb.ROLLOUT_STATUS_SUCCEEDED
 
 
 async def _is_past(answered: dict[str, int], calls: int) -> bool:
@@ -150,7 +156,7 @@ async def test_a_server_that_is_told_to_leave_answers_what_it_has_and_ends_well(
             one = Place(folder, server, client, None, None)
             await two_versions(one, looping(1, LONG), stable=looping(1, LONG))
             started = await client.admin.start_rollout(plan("1.1.0", ENDLESS))
-            await until(client, started.id, pb.ROLLOUT_STATUS_RUNNING)
+            await eventually(lambda: _has_candidate(one))
             x = {"x": np.array([[BAD, 0]], np.float32)}
             calls = [asyncio.create_task(client.call("m", x, routing_key=f"caller {number}")) for number in range(8)]
             await client.model_info("m")  # what was sent before has arrived
@@ -160,14 +166,15 @@ async def test_a_server_that_is_told_to_leave_answers_what_it_has_and_ends_well(
             assert all(np.array_equal(answer.outputs["y"], x["x"]) for answer in answers)
             assert await asyncio.to_thread(server.wait) == 0
     async with quick_place(forks, folder) as one:
-        x = {"x": np.array([[GOOD, 0]], np.float32)}
-        await eventually(lambda: _answers(one, x))
+        await eventually(lambda: _has_candidate(one))
         going_on = await one.client.admin.get_rollout(started.id)
         assert going_on.status == pb.ROLLOUT_STATUS_RUNNING
         assert "died" not in going_on.reason
 
 
-async def _answers(one: Place, inputs: dict[str, np.ndarray]) -> bool:
+async def _has_candidate(one: Place) -> bool:
+    """Whether the candidate gets calls by weight."""
     with contextlib.suppress(SerinusError):
-        return (await one.client.call("m", inputs)).route == "weight"
+        answer = await one.client.call("m", {"x": np.array([[GOOD, 0]], np.float32)})
+        return (answer.version, answer.route) == ("1.1.0", "weight")
     return False

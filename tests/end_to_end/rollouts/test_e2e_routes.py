@@ -17,7 +17,7 @@ from tests.end_to_end.clients.conftest import EitherClient
 from tests.end_to_end.registry.nursery import Nursery
 from tests.end_to_end.registry.places import ROW, Place, eventually, times
 from tests.end_to_end.rollouts.callers import calling
-from tests.end_to_end.rollouts.stages import canary, one_of, pair, plan, quick_place, show, until, weight
+from tests.end_to_end.rollouts.stages import canary, one_of, pair, plan, quick_place, show, weight
 from tests.end_to_end.rollouts.versions import question, two_versions
 
 ARRIVES_S = 1.0  # of new weights on another server
@@ -101,8 +101,8 @@ async def half_way(forks: Nursery, tmp_path_factory: pytest.TempPathFactory) -> 
     async with quick_place(forks, tmp_path_factory.mktemp("routes") / "one") as one:
         await two_versions(one, times(3))
         spec = plan("1.1.0", canary(50, 100, min_requests=10**6), rules=RULES)
-        started = await one.client.admin.start_rollout(spec)
-        await until(one.client, started.id, pb.ROLLOUT_STATUS_RUNNING)
+        await one.client.admin.start_rollout(spec)
+        await eventually(lambda: _shares(one, 50))
         yield one
 
 

@@ -30,10 +30,10 @@ WORK = 500  # matrix products: a slow run takes more than 100 ms of a core
 SLOW_S = 0.08  # what stable takes now and then on a busy machine, and the slow version always
 NOISE = 1e-3  # of the good version's weights: what training it once more might change
 
-SHADOW = {"shadow": {"percent": 100, "min_pairs": 40, "min_s": 0.5, "measure": "class"}}
+SHADOW = {"shadow": {"percent": 100, "min_pairs": 25, "min_s": 0.5, "measure": "class"}}
 HASTY = canary(15, 100)
 # A machine whose cores are all busy makes a good version slow now and then.
-LATENCY = {"latency": {"limit_s": 1, "ceiling": 0.2}}
+LATENCY = {"latency": {"limit_s": 1, "ceiling": 0.3}}
 SLOWNESS = {"latency": {"limit_s": SLOW_S, "ceiling": 0.2}}
 
 
@@ -166,7 +166,7 @@ async def test_a_good_version_is_promoted_and_no_caller_notices(stage: Stage):
     rollout, tally = await _rolled_out(stage, plan(GOOD, stages, model=MODEL, guardrails=LATENCY))
     assert rollout.status == pb.ROLLOUT_STATUS_SUCCEEDED, rollout
     show(f"good: stable after {exposed(rollout, GOOD)} calls and {rollout.pairs.pairs} copies")
-    assert tally.answered[GOOD] >= exposed(rollout, GOOD) >= 80
+    assert tally.answered[GOOD] >= exposed(rollout, GOOD) >= 50
     assert not tally.rescued
     assert await _stable(stage.place) == GOOD
 
