@@ -57,6 +57,20 @@ def test_a_server_that_was_started_again_is_another_one():
     assert evidence.arms[2].calls == 10
 
 
+def test_a_run_of_failures_is_known_before_anything_is_counted():
+    """As of a version that never gets warm; saying it again is no news, and a good call ends it."""
+    rollout = prepared_at(0.0, *CANARY)
+    failing = says(rollout, {2: ArmWindow(run=5)})
+    evidence = known(rollout, failing)
+    (late,) = (server.late[2] for server in evidence.servers.values())
+    assert (late.run, late.rate, evidence.arms) == (5, 1.0, {})
+    assert fold(evidence, rollout, (failing,), 1.0) is evidence
+    (late,) = (
+        server.late[2] for server in fold(evidence, rollout, (says(rollout, {2: ArmWindow()}),), 1.0).servers.values()
+    )
+    assert (late.run, late.rate) == (0, 0.0)
+
+
 def test_a_window_of_another_rollout_is_passed_over():
     """As are versions that are none of the rollout's."""
     rollout = prepared_at(0.0, *CANARY)

@@ -127,21 +127,22 @@ def test_counts_go_on_while_the_segment_lasts():
 
 
 def test_a_new_segment_counts_anew_and_does_not_warm_up_again():
-    """Even an arm that had no calls for a segment; in a new rollout all warm up."""
+    """Even an arm that had no calls for a segment; in a new rollout all warm up. A run of failures goes on."""
     first = Exposures.following(None, half(observation=observed(skip_first=3)))
     assert first is not None
     for _ in range(2):
-        first.arms[CANARY.number].answered(0.01, is_trial=True)
+        first.arms[CANARY.number].failed(0.01, is_trial=True)
     second = Exposures.following(first, half(observation=observed(1, skip_first=3)))
     assert second is not None
     assert {number: arm.to_skip for number, arm in second.arms.items()} == {CANARY.number: 1, STABLE.number: 3}
+    assert second.arms[CANARY.number].window() == ArmWindow(run=2)
     without = TrafficSplit("s", (Arm(STABLE, WHOLE),), observation=observed(2, skip_first=3))
     third = Exposures.following(second, without)
     assert third is not None
-    assert third.to_skip == {CANARY.number: 1, STABLE.number: 3}
+    assert third.lasting == {CANARY.number: (1, 2), STABLE.number: (3, 0)}
     other = Exposures.following(third, half(observation=observed(rollout="r2", skip_first=3)))
     assert other is not None
-    assert other.to_skip == {CANARY.number: 3, STABLE.number: 3}
+    assert other.lasting == {CANARY.number: (3, 0), STABLE.number: (3, 0)}
 
 
 def test_a_split_that_nobody_judges_is_not_counted():

@@ -174,6 +174,10 @@ class _Look:
             if number in self._numbers
         }
         more = {number: grown(before.arms.get(number, NO_CALLS), arm) for number, arm in arms.items()}
+        # A version that still warms up, or is kept from calls, may have nothing counted but a run of failures.
+        heard = {
+            number: arm for number, arm in more.items() if arm.exposures > 0 or self._is_news_of(before, number, arm)
+        }
         more = {number: arm for number, arm in more.items() if arm.exposures > 0}
         after = dataclasses.replace(
             before,
@@ -181,7 +185,7 @@ class _Look:
             pairs=self._with_pairs(before.pairs, window),
             metrics=self._with_metrics(before.metrics, window),
             blocks=self._weighed(before.blocks, more, window.segment),
-            late=self._with_late(before.late, more),
+            late=self._with_late(before.late, heard),
         )
         self._count(more, window.segment)
         self._keep(window.server, after)
@@ -249,6 +253,11 @@ class _Look:
                 step = ratio.block_step(self._ratios[rate], of_candidate, of_both, share)
                 before = self._logs[rate].get(candidate)
                 self._logs[rate][candidate] = tuple((step if before is None else np.add(before, step)).tolist())
+
+    @staticmethod
+    def _is_news_of(before: Consumed, number: int, arm: ArmWindow) -> bool:
+        known = before.late.get(number)
+        return arm.run != (0 if known is None else known.run)
 
     def _with_late(self, late: Mapping[int, Late], more: Mapping[int, ArmWindow]) -> Mapping[int, Late]:
         newer = {

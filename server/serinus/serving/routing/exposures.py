@@ -59,6 +59,7 @@ class ArmCounts:
 
     Attributes:
         to_skip: Calls that are still not counted, because the version warms up.
+        run: Trials that have failed since the last good one, whatever segment they were in.
     """
 
     __slots__ = (
@@ -67,17 +68,18 @@ class ArmCounts:
         "_invalid",
         "_latency",
         "_once",
-        "_run",
         "_slow",
         "_slow_s",
         "_trials",
+        "run",
         "to_skip",
     )
 
-    def __init__(self, *, slow_s: float, to_skip: int) -> None:
+    def __init__(self, *, slow_s: float, to_skip: int, run: int = 0) -> None:
         self.to_skip = to_skip
+        self.run = run
         self._slow_s = slow_s
-        self._exposures = self._trials = self._errors = self._slow = self._invalid = self._run = 0
+        self._exposures = self._trials = self._errors = self._slow = self._invalid = 0
         self._latency = Histogram()
         self._once = OncePerSecond()
 
@@ -88,21 +90,21 @@ class ArmCounts:
     def answered(self, seconds: float, *, is_trial: bool) -> None:
         """A call was answered well, `seconds` after it was asked."""
         if is_trial:
-            self._run = 0
+            self.run = 0
         if self._is_counted(seconds, is_trial=is_trial):
             self._latency.observe(seconds)
 
     def answered_badly(self, seconds: float, *, is_trial: bool) -> None:
         """A call was answered with what cannot be meant."""
         # Also while it warms up: a version that never answers well would be taken out before it was warm.
-        self._run += is_trial
+        self.run += is_trial
         if self._is_counted(seconds, is_trial=is_trial):
             self._latency.observe(seconds)
             self._invalid += is_trial
 
     def failed(self, seconds: float, *, is_trial: bool) -> None:
         """The version failed a call."""
-        self._run += is_trial  # as above
+        self.run += is_trial  # as above
         if self._is_counted(seconds, is_trial=is_trial):
             self._errors += is_trial
 
@@ -124,7 +126,7 @@ class ArmCounts:
             errors=self._errors,
             slow=self._slow,
             invalid=self._invalid,
-            run=self._run,
+            run=self.run,
             latency=tuple(latency) if any(latency) else (),
             trials=self._trials,
         )
@@ -140,13 +142,15 @@ class Exposures:
         arms: Counts by number of the version.
     """
 
-    def __init__(self, split: TrafficSplit, observation: Observation, before: Mapping[int, int]) -> None:
+    def __init__(self, split: TrafficSplit, observation: Observation, before: Mapping[int, tuple[int, int]]) -> None:
         slow_s = math.inf if observation.slow_s is None else observation.slow_s
         self._before = before
         self.observation = observation
         self.arms: Mapping[int, ArmCounts] = {
-            number: ArmCounts(slow_s=slow_s, to_skip=before.get(number, observation.skip_first))
-            for number in (arm.version.number for arm in split.arms)
+            number: ArmCounts(slow_s=slow_s, to_skip=to_skip, run=run)
+            for number, (to_skip, run) in (
+                (arm.version.number, before.get(arm.version.number, (observation.skip_first, 0))) for arm in split.arms
+            )
         }
 
     @classmethod
@@ -159,9 +163,9 @@ class Exposures:
             return cls(split, observation, {})
         if previous.observation.segment == observation.segment:
             return previous
-        return cls(split, observation, previous.to_skip)
+        return cls(split, observation, previous.lasting)
 
     @property
-    def to_skip(self) -> Mapping[int, int]:
-        """Calls still to skip by number of each version that the rollout ever gave calls to on this server."""
-        return {**self._before, **{number: counts.to_skip for number, counts in self.arms.items()}}
+    def lasting(self) -> Mapping[int, tuple[int, int]]:
+        """Calls still to skip, and the run, by number of each version that the rollout gave calls to on this server."""
+        return {**self._before, **{number: (counts.to_skip, counts.run) for number, counts in self.arms.items()}}
