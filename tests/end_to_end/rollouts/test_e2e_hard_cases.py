@@ -90,6 +90,24 @@ async def test_a_version_that_fails_now_and_then_is_rolled_back(one: Place):
     assert set(tally.rescued) <= {"error", "breaker"}
 
 
+async def test_a_version_that_breaks_once_it_has_all_calls_is_not_promoted(one: Place):
+    """Stable, which is kept, answers at once: few calls fail then, because the breaker lets few through, and that is no
+    reason to pass."""
+    await two_versions(one, faulty(one, 3, Fault.ERRS), model="switched")
+    stages = [{"blue_green": {"min_requests": 20, "keep_s": 1.5, "max_s": 3}}]
+    weather = itertools.repeat(CALM)
+    async with calling(one.client, "switched", lambda: next(weather)) as tally:
+        started = await one.client.admin.start_rollout(plan("1.1.0", stages, model="switched"))
+        await eventually(lambda: _is(tally.answered["1.1.0"] >= 100))
+        weather = itertools.repeat(question(BAD, v1_0_0=2))
+        held = await until(one.client, started.id, HELD)
+    tally.assert_untroubled()
+    assert "breakers of 1 servers keep calls from it" in held.reason, held
+    assert set(tally.rescued) == {"error", "breaker"}
+    await one.client.admin.abort_rollout(started.id)
+    await eventually(lambda: one.serves("switched", 2))
+
+
 async def test_a_version_is_not_blamed_for_what_fails_with_stable_too(one: Place):
     """Row 87: both fail with a third of the calls; who called hears of the error, and the rollout is held."""
     await two_versions(one, faulty(one, 3, Fault.ERRS), stable=faulty(one, 2, Fault.ERRS), model="shared")

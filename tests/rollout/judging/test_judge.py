@@ -165,6 +165,19 @@ def test_a_run_while_stable_fails_too_blames_nobody():
     assert of(verdict, "consecutive").outcome is not FAIL
 
 
+def test_a_version_that_a_breaker_keeps_calls_from_does_not_pass():
+    """What it would have failed is in no rate, least of all where it has all calls; until the breaker closes again, or
+    its server has left."""
+    rollout = played(prepared_at(0.0, WHOLE, guardrails=ERRORS_ALONE), Measured(0.0, 0.1))
+    verdict = seen(rollout, calls(0), calls(900, 5, run=5), tripped=frozenset({2}))
+    check = of(verdict, "consecutive")
+    assert (verdict.outcome, check.outcome) == (INCONCLUSIVE, INCONCLUSIVE)
+    assert check.sentence.endswith("; breakers of 1 servers keep calls from it")
+    assert of(seen(rollout, calls(0), calls(900, 5, run=0)), "consecutive").outcome is Outcome.PASS
+    left = seen(rollout, calls(0), calls(900, 5, run=5), tripped=frozenset({2}), has_left=True)
+    assert of(left, "consecutive").outcome is Outcome.PASS
+
+
 def test_a_run_may_be_limited_by_the_operator():
     """Two in a row, if that is what was said."""
     rollout = canary(consecutive=2, **ERRORS_ALONE)

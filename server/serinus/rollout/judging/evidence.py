@@ -186,6 +186,7 @@ class _Look:
             metrics=self._with_metrics(before.metrics, window),
             blocks=self._weighed(before.blocks, more, window.segment),
             late=self._with_late(before.late, heard),
+            tripped=frozenset() if window.has_left else window.tripped,
         )
         self._count(more, window.segment)
         self._keep(window.server, after)

@@ -55,14 +55,18 @@ def run_check(evidence: Evidence, rollout: Rollout, candidate: ModelVersion, *, 
     run = max(_runs(evidence, rollout, candidate, patience), key=lambda each: each.nearness, default=none)
     alpha = runs_alpha(rollout)
     text = f"{whole(run.length)} calls in a row have failed, {whole(run.limit)} are too many"
-    if run.length < run.limit:
+    tripped = sum(candidate.number in server.tripped for server in evidence.servers.values())
+    if run.length < run.limit and tripped:
+        # Failures that it is kept from are missing in every rate.
+        outcome, text = Outcome.INCONCLUSIVE, f"{text}; breakers of {whole(tripped)} servers keep calls from it"
+    elif run.length < run.limit:
         outcome = Outcome.PASS
     elif run.is_alone:
         outcome = Outcome.FAIL
     else:
         outcome, text = Outcome.INCONCLUSIVE, f"{whole(run.length)} calls in a row have failed, but stable fails too"
     # As far towards the limit as the run is; what is not the candidate's fault is no evidence.
-    part = 0.0 if outcome is Outcome.INCONCLUSIVE else min(run.length / run.limit, 1.0)
+    part = run.length / run.limit if run.length < run.limit else 0.0
     return Check(
         name=CONSECUTIVE,
         version=candidate.number,

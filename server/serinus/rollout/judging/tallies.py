@@ -167,6 +167,7 @@ class Consumed:
         metrics: Likewise, by name and number.
         blocks: Calls to be weighed, by number of the candidate.
         late: By number of the version.
+        tripped: Numbers of the versions that its breaker keeps calls from.
     """
 
     segment: int
@@ -176,6 +177,7 @@ class Consumed:
     metrics: Mapping[str, Mapping[int, MetricWindow]] = dataclasses.field(default_factory=dict)
     blocks: Mapping[int, Block] = dataclasses.field(default_factory=dict)
     late: Mapping[int, Late] = dataclasses.field(default_factory=dict)
+    tripped: frozenset[int] = frozenset()
 
 
 def failures_of(window: ArmWindow) -> tuple[int, ...]:
