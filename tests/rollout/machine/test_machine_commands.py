@@ -189,19 +189,20 @@ def test_nothing_is_promoted_that_cannot_be_served_yet(command):
 
 
 @pytest.mark.parametrize(
-    ("before", "verdict", "why"),
+    ("before", "verdict", "stage", "why"),
     [
-        (CANARY, None, "canary 5 % has not passed (nobody has judged it yet)"),
-        (CANARY, INCONCLUSIVE, "canary 5 % has not passed (20 of 500 calls so far)"),
-        (HELD, INCONCLUSIVE, "canary 5 % has not passed (20 of 500 calls so far)"),
-        (PAUSED, FAIL, "canary 5 % has not passed (errors: 9 of 20 calls)"),
-        (TESTING, INCONCLUSIVE, "a/b 1.1.0 20 %, 1.2.0 30 % has not passed (20 of 500 calls so far)"),
+        (CANARY, None, "canary 5 %", "nobody has judged it yet"),
+        (CANARY, INCONCLUSIVE, "canary 5 %", "20 of 500 calls so far"),
+        (HELD, INCONCLUSIVE, "canary 5 %", "20 of 500 calls so far"),
+        (PAUSED, FAIL, "canary 5 %", "errors: 9 of 20 calls"),
+        (TESTING, INCONCLUSIVE, "a/b 1.1.0 20 %, 1.2.0 30 %", "20 of 500 calls so far"),
     ],
 )
-def test_what_has_not_passed_is_promoted_by_force_alone(before, verdict, why):
-    """The sentence says what is missing."""
+def test_what_has_not_passed_is_promoted_by_force_alone(before, verdict, stage, why):
+    """The sentence says what to do, then what is missing."""
     command = Promote(30, "bob", verdict, CANDIDATE.number)
-    check_refused(before, command, "NOT_PASSED", f"{why}: wait, or promote with force")
+    advice = "wait, or promote with force (--force)"
+    check_refused(before, command, "NOT_PASSED", f"{stage} has not passed: {advice}: {why}")
 
 
 @pytest.mark.parametrize("command", [Promote(30, "bob", PASS), ForcePromote(30, "bob")])

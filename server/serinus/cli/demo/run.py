@@ -18,7 +18,7 @@ import numpy as np
 from serinus.app.server import running_server
 from serinus.cli.demo.features import Features
 from serinus.cli.demo.package import FileTypeModel
-from serinus.cli.demo.rollouts import HASTY_PLAN, PLAN, Show, Story, register_sabotaged, roll_out
+from serinus.cli.demo.rollouts import HASTY_PLAN, PLAN, SABOTAGED_PERCENT, Show, Story, register_sabotaged, roll_out
 from serinus.cli.output import CommandFailed
 from serinus.cli.serving import loop_factory, refusals
 from serinus.config.settings import Settings, load_settings
@@ -211,7 +211,8 @@ async def _roll_out(
         version = report.version.version
         await story(f"{MODEL}@{version}, quantized ({report.winner}), earns its calls", version, PLAN)
     await register_sabotaged(client, MODEL, SABOTAGED, demo.model.onnx)
-    await story(f"{MODEL}@{SABOTAGED}, sabotaged, loses them", SABOTAGED, HASTY_PLAN)
+    title = f"{MODEL}@{SABOTAGED}, sabotaged to fail on {SABOTAGED_PERCENT} % of the files, loses them"
+    await story(title, SABOTAGED, HASTY_PLAN)
     return stories
 
 

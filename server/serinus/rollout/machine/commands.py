@@ -71,7 +71,8 @@ def _promoted(rollout: Rollout, command: Promote) -> Rollout:
     is_asked = rollout.status is Status.WAITING and (is_test or rollout.current.approval is not None)
     if not has_passed and not is_asked:
         why = command.verdict.reason if command.verdict is not None else "nobody has judged it yet"
-        message = f"{stage_text(rollout.current)} has not passed ({why}): wait, or promote with force"
+        # What to do comes first: a long reason is cut off on its way.
+        message = f"{stage_text(rollout.current)} has not passed: wait, or promote with force (--force): {why}"
         raise Refused(message, reason="NOT_PASSED")
     if is_test:
         return transitions.succeeded(rollout, version, command.at, f"{command.by} has promoted it")

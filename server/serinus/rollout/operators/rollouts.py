@@ -169,7 +169,9 @@ class Rollouts:
         for candidate in rollout.candidates:
             last = next((stored.rollout for stored in past if candidate in stored.rollout.candidates), None)
             if last is not None and last.status in {Status.FAILING, Status.ROLLED_BACK}:
-                message = f"{candidate} has failed before ({last.reason}): force the rollout to try it again"
+                message = (
+                    f"{candidate} has failed before; --force, or force: true in the plan, tries again ({last.reason})"
+                )
                 raise Refused(message, reason="LAST_FAILED", field="candidate")
 
     async def _command(self, rollout: str, command: _Command, actor: str, expected_revision: int | None) -> RolloutView:
