@@ -78,8 +78,10 @@ async def test_what_a_rollout_uses_is_its_own_while_it_goes_on(one: Place):
     await until(one.client, started.id, pb.ROLLOUT_STATUS_RUNNING)
     await refusal(admin.start_rollout(plan("1.2.0", ENDLESS, model="owned")), Refused, "ROLLOUT_ACTIVE", started.id)
     await refusal(admin.set_split("owned", [pb.SplitArm(version="1.2.0", weight=5)]), Refused, "ROLLOUT_ACTIVE")
+    await refusal(registry.set_alias("owned", "stable", "1.2.0"), Refused, "ROLLOUT_ACTIVE", started.id)
     for version in ("1.0.0", "1.1.0"):
         await refusal(registry.delete("owned", version), Refused, "IN_USE")
+        await refusal(admin.unload_model("owned", version), Refused, "ROLLOUT_ACTIVE", started.id)
     async with calling(one.client, "owned", [BOTH]) as tally:
         await eventually(lambda: _have_answered(tally.answered, "1.0.0", "1.1.0"))
     tally.assert_untroubled()

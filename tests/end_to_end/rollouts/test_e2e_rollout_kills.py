@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import os
 import random
+import signal
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +24,7 @@ from tests.registry.databases import migrated_url
 
 STAGES = canary(30, 60, 100)
 LONGEST_S = 60.0
+STOPPED_S = 2.5  # a server is missed after one
 MIXED = [question(v1_0_0=2, v1_1_0=3), question(v1_0_0=2, v1_1_0=3), question(BAD, v1_0_0=2)]
 
 
@@ -121,6 +124,32 @@ async def test_a_bad_version_is_taken_back_whoever_dies_whenever(forks: Nursery,
             assert rollout.status == pb.ROLLOUT_STATUS_ROLLED_BACK, rollout
             assert statuses[-1] in OUT
             await _gives_all_to(pair, 2)
+
+
+async def test_a_controller_that_stood_still_does_no_harm_when_it_goes_on(forks: Nursery, home: Path):
+    """Stopped for longer than others wait, maybe in the middle of a write: they took over, or waited for that write; in
+    the end each step was taken once, and all serve the same."""
+    async with twins(forks, home) as pair:
+        await two_versions(pair.alive["first"], times(3))
+        await eventually(lambda: pair.alive["second"].serves("m", 2))
+        client = pair.alive["first"].client
+        async with asking_both(pair, MIXED[:1]) as tallies:
+            started = await client.admin.start_rollout(plan("1.1.0", STAGES))
+            controller = pair.alive[await pair.controller()]
+            await _reached(pair, started.id, "stage")
+            process = (await controller.server.look()).pid
+            os.kill(process, signal.SIGSTOP)
+            try:
+                await asyncio.sleep(STOPPED_S)
+            finally:
+                os.kill(process, signal.SIGCONT)
+            succeeded = await ended(client, started.id)
+        for tally in tallies.values():
+            tally.assert_untroubled()
+        assert succeeded.status == pb.ROLLOUT_STATUS_SUCCEEDED
+        happened = [event for event, _ in await events(client, started.id) if event != "server_lost"]
+        assert happened == ["started", "prepared", "stage", "stage", "succeeded"]
+        await _gives_all_to(pair, 3)
 
 
 async def test_a_version_whose_servers_die_again_and_again_is_taken_back(forks: Nursery, home: Path):

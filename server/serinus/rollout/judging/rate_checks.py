@@ -242,6 +242,6 @@ def _below_ceiling(case: Case, found: float, ceiling: float, most: float, counts
     if highest > ceiling:
         return case.check(Outcome.INCONCLUSIVE, text, found, highest, ceiling)
     if rate > most:
-        text = f"{counts}, which looks worse: up to {percent(most)} is no worse than stable may be"
+        text = f"{counts}, which looks worse than stable: at most {percent(most)} would do, and more calls will tell"
         return case.check(Outcome.INCONCLUSIVE, text, found, rate, most)
     return case.check(Outcome.PASS, text, found, highest, ceiling)
