@@ -15,7 +15,7 @@ from serinus.runtime.sabotage import Fault
 from serinus_api.v1 import admin_pb2 as pb
 from serinus_client import Unavailable
 from tests.end_to_end.registry.nursery import Nursery
-from tests.end_to_end.registry.places import eventually, times
+from tests.end_to_end.registry.places import Place, eventually, times
 from tests.end_to_end.rollouts.callers import Question, Tally
 from tests.end_to_end.rollouts.stages import canary, ended, events, plan
 from tests.end_to_end.rollouts.twins import OUT, Sentinel, Twins, asking_both, twins
@@ -85,12 +85,21 @@ async def _more(tally: Tally, calls: int) -> bool:
     return len(tally.took_s) >= calls
 
 
-async def _gives_all_to(pair: Twins, factor: float) -> None:
-    """Every server that lives serves that version alone, also the one that was just started."""
+async def _settles_on(pair: Twins, factor: float) -> None:
+    """Every server that lives serves that version alone, once it has heard of the rollout's end."""
     for each in pair.alive.values():
-        await eventually(lambda each=each: each.serves("m", factor))
-        for _ in range(20):
-            assert await each.factor("m") == factor
+        await eventually(lambda each=each: _serves_alone(each, factor))
+
+
+async def _serves_alone(each: Place, factor: float) -> bool:
+    return all([await each.serves("m", factor) for _ in range(20)])
+
+
+async def _has_stayed_with(pair: Twins, factor: float) -> None:
+    """Every server that lives serves that version alone from its first answer on, also one that was just started."""
+    for each in pair.alive.values():
+        await eventually(lambda each=each: each.serves("m", factor, "stable"))
+        assert [await each.factor("m") for _ in range(20)] == [factor] * 20
 
 
 async def test_a_good_version_is_promoted_whoever_dies_whenever(forks: Nursery, home: Path):
@@ -104,7 +113,7 @@ async def test_a_good_version_is_promoted_whoever_dies_whenever(forks: Nursery, 
             candidate, factor = (("1.1.0", 3), ("1.0.0", 2))[round_ % 2]
             rollout, _ = await _rolled_out(pair, victim, MIXED[:1], point, candidate)
             assert rollout.status == pb.ROLLOUT_STATUS_SUCCEEDED, rollout
-            await _gives_all_to(pair, factor)
+            await _settles_on(pair, factor)
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
@@ -123,7 +132,7 @@ async def test_a_bad_version_is_taken_back_whoever_dies_whenever(forks: Nursery,
             rollout, statuses = await _rolled_out(pair, victim, MIXED, point)
             assert rollout.status == pb.ROLLOUT_STATUS_ROLLED_BACK, rollout
             assert statuses[-1] in OUT
-            await _gives_all_to(pair, 2)
+            await _has_stayed_with(pair, 2)
 
 
 async def test_a_controller_that_stood_still_does_no_harm_when_it_goes_on(forks: Nursery, home: Path):
@@ -149,7 +158,7 @@ async def test_a_controller_that_stood_still_does_no_harm_when_it_goes_on(forks:
         assert succeeded.status == pb.ROLLOUT_STATUS_SUCCEEDED
         happened = [event for event, _ in await events(client, started.id) if event != "server_lost"]
         assert happened == ["started", "prepared", "stage", "stage", "succeeded"]
-        await _gives_all_to(pair, 3)
+        await _settles_on(pair, 3)
 
 
 async def test_a_version_whose_servers_die_again_and_again_is_taken_back(forks: Nursery, home: Path):
@@ -168,7 +177,7 @@ async def test_a_version_whose_servers_die_again_and_again_is_taken_back(forks: 
         rolled_back = await ended(client, started.id)
         assert rolled_back.status == pb.ROLLOUT_STATUS_ROLLED_BACK
         assert "servers that had it loaded died 2 times" in rolled_back.reason
-        await _gives_all_to(pair, 2)
+        await _has_stayed_with(pair, 2)
 
 
 async def _have_published(home: Path, servers: int) -> bool:

@@ -100,7 +100,7 @@ def demo(
 def _live(progress: Progress, title: str) -> Iterator["Show"]:
     """A live view of a rollout, in the place of the progress; nothing where nobody watches."""
     progress.stop()
-    picture = Picture("the server", clock=time.time)
+    picture = Picture("the server", clock=time.time, hint="the demo's callers go on all the while")
     if progress.disable:
         yield picture.show
         return

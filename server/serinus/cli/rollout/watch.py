@@ -130,9 +130,12 @@ def _shown(address: str, *, as_json: bool) -> Iterator[Show]:
 class Picture:
     """What a live view draws, as often as it likes: the rollout as it was last told, with its clocks at the present."""
 
-    def __init__(self, address: str, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, address: str, *, clock: Callable[[], float], hint: str = "Ctrl-C stops watching; the rollout goes on"
+    ) -> None:
         self._address = address
         self._clock = clock
+        self._hint = hint
         self._rollout: pb.Rollout | None = None
         self._is_silent = False
         self._told_at = clock()
@@ -155,5 +158,5 @@ class Picture:
         elif self._rollout.status == pb.ROLLOUT_STATUS_RUNNING and silent_s > _SILENT_AFTER_S:
             parts.append(cell(f"{self._address} has said nothing for {units.period(silent_s)}", "red"))
         elif self._rollout.status not in ENDS:
-            parts.append(cell("Ctrl-C stops watching; the rollout goes on", "dim"))
+            parts.append(cell(self._hint, "dim"))
         return Group(*parts)
