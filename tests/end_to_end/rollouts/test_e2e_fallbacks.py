@@ -165,9 +165,9 @@ REFUSED: Mapping[str, tuple[pb.Fallback, str]] = {
 @pytest.fixture(scope="module")
 async def chained(one: Place) -> Place:
     """The server with models of which `c` falls back on `b`, and `b` on `a`; and one that takes texts."""
-    for name in "abc":
-        await _serve(one, name, times(2))
-    await one.register("text", "1.0.0", models.string_model())
+    await asyncio.gather(
+        *(_serve(one, name, times(2)) for name in "abc"), one.register("text", "1.0.0", models.string_model())
+    )
     await one.client.admin.set_fallback("b", _to("a"))
     await one.client.admin.set_fallback("c", _to("b"))
     return one

@@ -123,7 +123,7 @@ async def test_a_bad_version_is_taken_back_whoever_dies_whenever(forks: Nursery,
     if kind == "postgresql":
         url = await migrated_url(kind, home)
         registry = f'[registry]\ndatabase = "{url}"\nartifacts = "{home / "artifacts"}"\n'
-    points = [("controller", "failing"), ("other", "failing"), ("controller", _moment(2))]
+    points = [("controller", "failing"), ("other", _moment(2))]
     async with twins(forks, home, registry) as pair:
         first = pair.alive["first"]
         await two_versions(first, faulty(first, 3, Fault.ERRS))
