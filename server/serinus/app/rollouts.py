@@ -14,6 +14,7 @@ from serinus.app.registry_store import RegistryStore
 from serinus.app.rollout_journal import RegistryJournal
 from serinus.app.rollout_versions import RolloutVersions
 from serinus.app.traffic_control import new_salt
+from serinus.config.sections import WebhookSettings
 from serinus.config.settings import Settings
 from serinus.lifecycle.models import Models
 from serinus.registry.rollouts import RolloutStore
@@ -79,17 +80,7 @@ class RolloutParts:
                 or any(model.traffic.rollout for model in store.follower.snapshot.models.values())
             ),
         )
-        self.webhooks = Webhooks(
-            settings.webhooks,
-            entries=store.rollouts,
-            is_mine=lambda: self.controller.is_controlling,
-            sender=Post(
-                secret=read_secret(settings.webhooks.secret_file),
-                timeout_s=settings.webhooks.timeout_s,
-                clock=time.time,
-            ),
-            metrics=metrics.rollouts,
-        )
+        self.webhooks = self._webhooks(settings.webhooks, store, metrics)
         self._reporting = Reporting(
             Reports(self.server, routes=front.routes, mirrors=front.mirrors, models=models, metrics=reports),
             store.rollouts,
@@ -115,6 +106,15 @@ class RolloutParts:
             store=store.rollouts,
             reports=reports,
             mirrors=front.mirrors,
+        )
+
+    def _webhooks(self, said: WebhookSettings, store: RegistryStore, metrics: Metrics) -> Webhooks:
+        return Webhooks(
+            said,
+            entries=store.rollouts,
+            is_mine=lambda: self.controller.is_controlling,
+            sender=Post(secret=read_secret(said.secret_file), timeout_s=said.timeout_s, clock=time.time),
+            metrics=metrics.rollouts,
         )
 
     def jobs(self) -> Sequence[Job]:

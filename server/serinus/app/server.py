@@ -36,6 +36,7 @@ from serinus.transport.admin_service import ServerFacts
 from serinus.transport.drain import Drain
 from serinus.transport.face import Face, FaceParts
 from serinus.transport.http import HttpServer, http_face
+from serinus.transport.rollout_ports import RolloutPorts
 from serinus.transport.server import GrpcServer
 
 log = get_logger("serinus.server")
@@ -112,8 +113,7 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
     threads = settings.compute.threads or max(1, round(cpu_quota()))
     registry = CollectorRegistry()
     metrics = Metrics(registry)
-    drain = Drain()
-    told_to_leave = asyncio.Event()
+    drain, told_to_leave = Drain(), asyncio.Event()
     with _refusals():
         resolve_providers(settings.compute.providers)
     async with contextlib.AsyncExitStack() as block:
@@ -125,24 +125,12 @@ async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) 
             )
         models = catalog.models
         facts = ServerFacts(version=VERSION, started_unix_s=time.time(), compute_threads=threads)
-        face = Face(
-            FaceParts(
-                models=models,
-                predictor=catalog.front.routes,
-                sources=catalog.placing,
-                metrics=metrics,
-                logs=logs,
-                drain=drain,
-                limits=settings.limits,
-                facts=facts,
-                registry=catalog.parts(),
-                rollouts=catalog.rollout_ports(
-                    started_unix_s=facts.started_unix_s,
-                    is_ready=lambda: face.is_ready(),  # noqa: PLW0108 - there is none yet
-                    leave=told_to_leave.set,
-                ),
-            )
+        rollouts = catalog.rollout_ports(
+            started_unix_s=facts.started_unix_s,
+            is_ready=lambda: face.is_ready(),  # noqa: PLW0108 - there is none yet
+            leave=told_to_leave.set,
         )
+        face = _face(settings, catalog, rollouts, metrics=metrics, logs=logs, drain=drain, facts=facts)
         http = _http(settings.http, registry=registry, face=face, catalog=catalog)
         with _refusals():
             await block.enter_async_context(http)
@@ -204,6 +192,32 @@ async def _catalog(
             open_front(models, settings.rollouts, slots=slots, metrics=metrics, rng=rng) as front,
         ):
             yield Catalog(settings, models=models, front=front, store=store, metrics=metrics, taken=taken)
+
+
+def _face(
+    settings: Settings,
+    catalog: Catalog,
+    rollouts: RolloutPorts,
+    *,
+    metrics: Metrics,
+    logs: Logs,
+    drain: Drain,
+    facts: ServerFacts,
+) -> Face:
+    return Face(
+        FaceParts(
+            models=catalog.models,
+            predictor=catalog.front.routes,
+            sources=catalog.placing,
+            metrics=metrics,
+            logs=logs,
+            drain=drain,
+            limits=settings.limits,
+            facts=facts,
+            registry=catalog.parts(),
+            rollouts=rollouts,
+        )
+    )
 
 
 def _http(settings: HttpSettings, *, registry: CollectorRegistry, face: Face, catalog: Catalog) -> HttpServer:

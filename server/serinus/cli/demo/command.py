@@ -14,13 +14,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from serinus.cli.demo import report
 from serinus.cli.demo.features import read_features
 from serinus.cli.demo.files import choose, usual_roots, walk
-from serinus.cli.demo.package import find_model
+from serinus.cli.demo.package import FileTypeModel, find_model
 from serinus.cli.output import CommandFailed, cell, console, print_json
 from serinus.cli.rollout.watch import Picture
 from serinus.cli.target import JsonOption
 
 if TYPE_CHECKING:
     from serinus.cli.demo.rollouts import Show
+    from serinus.cli.demo.run import Outcome
 
 _REDRAWS_PER_S = 4  # as in `serinus rollout watch`
 _MOST_ENTRIES = 300_000  # a second or two of looking
@@ -82,7 +83,12 @@ def demo(
         outcome = run_demo(model, samples, watching, chosen, rollouts=rollouts)
     if as_json:
         print_json(report.document(outcome))
-        return
+    else:
+        _print(model, outcome)
+
+
+def _print(model: FileTypeModel, outcome: "Outcome") -> None:
+    """Everything that the demo has shown, for people."""
     out = console()
     out.print(
         cell(f"{model.onnx.parent.name} of magika, served on 127.0.0.1:{outcome.grpc_port}, stopped again", "dim")
