@@ -1755,6 +1755,10 @@ class WorkerStatus(_message.Message):
     READY_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     CONTROLS_ROLLOUTS_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    PID_FIELD_NUMBER: _builtins.int
+    RESTARTS_FIELD_NUMBER: _builtins.int
+    LAST_END_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Another one after each start."""
     ready: _builtins.bool
@@ -1762,6 +1766,13 @@ class WorkerStatus(_message.Message):
     """Of the registry, that it acts by."""
     controls_rollouts: _builtins.bool
     """Whether it controls the rollouts of all servers."""
+    index: _builtins.int
+    """From 1; 0 without a supervisor."""
+    pid: _builtins.int
+    restarts: _builtins.int
+    """How often the supervisor has started a process in this place, after the first."""
+    last_end: _builtins.str
+    """Why the one before it ended, such as "signal 11"; "" for none."""
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -1772,14 +1783,171 @@ class WorkerStatus(_message.Message):
         ready: _builtins.bool = ...,
         revision: _builtins.int = ...,
         controls_rollouts: _builtins.bool = ...,
+        index: _builtins.int = ...,
+        pid: _builtins.int = ...,
+        restarts: _builtins.int = ...,
+        last_end: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["controls_rollouts", b"controls_rollouts", "id", b"id", "ready", b"ready", "revision", b"revision", "started_at", b"started_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["controls_rollouts", b"controls_rollouts", "id", b"id", "index", b"index", "last_end", b"last_end", "pid", b"pid", "ready", b"ready", "restarts", b"restarts", "revision", b"revision", "started_at", b"started_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WorkerStatus: _TypeAlias = WorkerStatus  # noqa: Y015
+
+@_typing.final
+class ListLearnedCostsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """"" for all."""
+    version: _builtins.str
+    """A semantic version; "" for all that are loaded."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLearnedCostsRequest: _TypeAlias = ListLearnedCostsRequest  # noqa: Y015
+
+@_typing.final
+class ListLearnedCostsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COSTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def costs(self) -> _containers.RepeatedCompositeFieldContainer[Global___LearnedCosts]: ...
+    def __init__(
+        self,
+        *,
+        costs: _abc.Iterable[Global___LearnedCosts] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["costs", b"costs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLearnedCostsResponse: _TypeAlias = ListLearnedCostsResponse  # noqa: Y015
+
+@_typing.final
+class LearnedCosts(_message.Message):
+    """What one version's runs were seen to cost."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    BEST_FIELD_NUMBER: _builtins.int
+    LONE_THREADS_FIELD_NUMBER: _builtins.int
+    INLINE_FIELD_NUMBER: _builtins.int
+    PADS_FIELD_NUMBER: _builtins.int
+    RESTORED_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    version: _builtins.str
+    lone_threads: _builtins.int
+    """A lone call's run uses so many threads."""
+    inline: _builtins.bool
+    """A lone call of one row runs on the event loop."""
+    pads: _builtins.bool
+    """Calls of different lengths share runs."""
+    restored: _builtins.bool
+    """What was learned before the server started was taken over."""
+    @_builtins.property
+    def points(self) -> _containers.RepeatedCompositeFieldContainer[Global___LearnedCost]:
+        """Ascending by threads, length and rows."""
+
+    @_builtins.property
+    def best(self) -> _containers.RepeatedCompositeFieldContainer[Global___BestRows]:
+        """By length, ascending: where rows a second stop improving."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.str = ...,
+        points: _abc.Iterable[Global___LearnedCost] | None = ...,
+        best: _abc.Iterable[Global___BestRows] | None = ...,
+        lone_threads: _builtins.int = ...,
+        inline: _builtins.bool = ...,
+        pads: _builtins.bool = ...,
+        restored: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["best", b"best", "inline", b"inline", "lone_threads", b"lone_threads", "model", b"model", "pads", b"pads", "points", b"points", "restored", b"restored", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LearnedCosts: _TypeAlias = LearnedCosts  # noqa: Y015
+
+@_typing.final
+class LearnedCost(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    LENGTH_FIELD_NUMBER: _builtins.int
+    THREADS_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    RUNS_FIELD_NUMBER: _builtins.int
+    rows: _builtins.int
+    length: _builtins.int
+    """Positions of a row, padded; 1 for a model whose calls choose none."""
+    threads: _builtins.int
+    seconds: _builtins.float
+    runs: _builtins.int
+    def __init__(
+        self,
+        *,
+        rows: _builtins.int = ...,
+        length: _builtins.int = ...,
+        threads: _builtins.int = ...,
+        seconds: _builtins.float = ...,
+        runs: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["length", b"length", "rows", b"rows", "runs", b"runs", "seconds", b"seconds", "threads", b"threads"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LearnedCost: _TypeAlias = LearnedCost  # noqa: Y015
+
+@_typing.final
+class BestRows(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LENGTH_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    ROWS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    length: _builtins.int
+    rows: _builtins.int
+    rows_per_second: _builtins.float
+    def __init__(
+        self,
+        *,
+        length: _builtins.int = ...,
+        rows: _builtins.int = ...,
+        rows_per_second: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["length", b"length", "rows", b"rows", "rows_per_second", b"rows_per_second"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BestRows: _TypeAlias = BestRows  # noqa: Y015
 
 @_typing.final
 class LoadModelRequest(_message.Message):

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cserinus_api/v1/predict.proto\x12\nserinus.v1\"X\n\x06Tensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x05\x64type\x18\x02 \x01(\x0e\x32\x14.serinus.v1.DataType\x12\r\n\x05shape\x18\x03 \x03(\x03\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"\xa7\x02\n\x0ePredictRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\"\n\x06inputs\x18\x03 \x03(\x0b\x32\x12.serinus.v1.Tensor\x12\x0f\n\x07outputs\x18\x04 \x03(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x13\n\x0brouting_key\x18\x06 \x01(\t\x12\x10\n\x08priority\x18\x07 \x01(\r\x12\x12\n\ntimeout_us\x18\x08 \x01(\x04\x12>\n\nattributes\x18\t \x03(\x0b\x32*.serinus.v1.PredictRequest.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8d\x02\n\x0fPredictResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12#\n\x07outputs\x18\x03 \x03(\x0b\x32\x12.serinus.v1.Tensor\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x10\n\x08\x66\x61llback\x18\x05 \x01(\x08\x12\x10\n\x08queue_us\x18\x06 \x01(\x04\x12\x12\n\ncompute_us\x18\x07 \x01(\x04\x12\x12\n\nbatch_rows\x18\x08 \x01(\r\x12 \n\x05route\x18\t \x01(\x0e\x32\x11.serinus.v1.Route\x12\x33\n\x0f\x66\x61llback_reason\x18\n \x01(\x0e\x32\x1a.serinus.v1.FallbackReason\"?\n\x0cPredictFrame\x12\x1f\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x10.serinus.v1.Call\x12\x0e\n\x06\x63\x61ncel\x18\x02 \x03(\x04\"?\n\x04\x43\x61ll\x12\n\n\x02id\x18\x01 \x01(\x04\x12+\n\x07request\x18\x02 \x01(\x0b\x32\x1a.serinus.v1.PredictRequest\"0\n\nReplyFrame\x12\"\n\x07replies\x18\x01 \x03(\x0b\x32\x11.serinus.v1.Reply\"w\n\x05Reply\x12\n\n\x02id\x18\x01 \x01(\x04\x12/\n\x08response\x18\x02 \x01(\x0b\x32\x1b.serinus.v1.PredictResponseH\x00\x12&\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x15.serinus.v1.CallErrorH\x00\x42\t\n\x07outcome\"j\n\tCallError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x1b\n\x0eretry_after_ms\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\x11\n\x0f_retry_after_ms\"5\n\x13GetModelInfoRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\xb3\x01\n\x14GetModelInfoResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12&\n\x06inputs\x18\x03 \x03(\x0b\x32\x16.serinus.v1.TensorInfo\x12\'\n\x07outputs\x18\x04 \x03(\x0b\x32\x16.serinus.v1.TensorInfo\x12\x18\n\x10serving_versions\x18\x05 \x03(\t\x12\x10\n\x08max_rows\x18\x06 \x01(\r\"\x88\x01\n\nTensorInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x05\x64type\x18\x02 \x01(\x0e\x32\x14.serinus.v1.DataType\x12\r\n\x05shape\x18\x03 \x03(\x03\x12\x17\n\nbatch_axis\x18\x04 \x01(\rH\x00\x88\x01\x01\x12\x10\n\x08optional\x18\x05 \x01(\x08\x42\r\n\x0b_batch_axis*\xc8\x02\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44\x41TA_TYPE_BOOL\x10\x01\x12\x13\n\x0f\x44\x41TA_TYPE_UINT8\x10\x02\x12\x14\n\x10\x44\x41TA_TYPE_UINT16\x10\x03\x12\x14\n\x10\x44\x41TA_TYPE_UINT32\x10\x04\x12\x14\n\x10\x44\x41TA_TYPE_UINT64\x10\x05\x12\x12\n\x0e\x44\x41TA_TYPE_INT8\x10\x06\x12\x13\n\x0f\x44\x41TA_TYPE_INT16\x10\x07\x12\x13\n\x0f\x44\x41TA_TYPE_INT32\x10\x08\x12\x13\n\x0f\x44\x41TA_TYPE_INT64\x10\t\x12\x12\n\x0e\x44\x41TA_TYPE_FP16\x10\n\x12\x12\n\x0e\x44\x41TA_TYPE_BF16\x10\x0b\x12\x12\n\x0e\x44\x41TA_TYPE_FP32\x10\x0c\x12\x12\n\x0e\x44\x41TA_TYPE_FP64\x10\r\x12\x13\n\x0f\x44\x41TA_TYPE_BYTES\x10\x0e*R\n\x05Route\x12\x15\n\x11ROUTE_UNSPECIFIED\x10\x00\x12\x10\n\x0cROUTE_PINNED\x10\x02\x12\x0e\n\nROUTE_RULE\x10\x03\x12\x10\n\x0cROUTE_WEIGHT\x10\x04*\xc1\x01\n\x0e\x46\x61llbackReason\x12\x1f\n\x1b\x46\x41LLBACK_REASON_UNSPECIFIED\x10\x00\x12\x19\n\x15\x46\x41LLBACK_REASON_ERROR\x10\x01\x12\x1b\n\x17\x46\x41LLBACK_REASON_TIMEOUT\x10\x02\x12\x1c\n\x18\x46\x41LLBACK_REASON_OVERLOAD\x10\x03\x12\x1b\n\x17\x46\x41LLBACK_REASON_INVALID\x10\x04\x12\x1b\n\x17\x46\x41LLBACK_REASON_BREAKER\x10\x05\x32\xee\x01\n\x0ePredictService\x12\x42\n\x07Predict\x12\x1a.serinus.v1.PredictRequest\x1a\x1b.serinus.v1.PredictResponse\x12\x45\n\rPredictStream\x12\x18.serinus.v1.PredictFrame\x1a\x16.serinus.v1.ReplyFrame(\x01\x30\x01\x12Q\n\x0cGetModelInfo\x12\x1f.serinus.v1.GetModelInfoRequest\x1a .serinus.v1.GetModelInfoResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cserinus_api/v1/predict.proto\x12\nserinus.v1\"X\n\x06Tensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x05\x64type\x18\x02 \x01(\x0e\x32\x14.serinus.v1.DataType\x12\r\n\x05shape\x18\x03 \x03(\x03\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"\xe5\x02\n\x0ePredictRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\"\n\x06inputs\x18\x03 \x03(\x0b\x32\x12.serinus.v1.Tensor\x12\x0f\n\x07outputs\x18\x04 \x03(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x13\n\x0brouting_key\x18\x06 \x01(\t\x12\x10\n\x08priority\x18\x07 \x01(\r\x12\x12\n\ntimeout_us\x18\x08 \x01(\x04\x12>\n\nattributes\x18\t \x03(\x0b\x32*.serinus.v1.PredictRequest.AttributesEntry\x12,\n\x0b\x63riticality\x18\n \x01(\x0e\x32\x17.serinus.v1.Criticality\x12\x0e\n\x06tenant\x18\x0b \x01(\t\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8d\x02\n\x0fPredictResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12#\n\x07outputs\x18\x03 \x03(\x0b\x32\x12.serinus.v1.Tensor\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x10\n\x08\x66\x61llback\x18\x05 \x01(\x08\x12\x10\n\x08queue_us\x18\x06 \x01(\x04\x12\x12\n\ncompute_us\x18\x07 \x01(\x04\x12\x12\n\nbatch_rows\x18\x08 \x01(\r\x12 \n\x05route\x18\t \x01(\x0e\x32\x11.serinus.v1.Route\x12\x33\n\x0f\x66\x61llback_reason\x18\n \x01(\x0e\x32\x1a.serinus.v1.FallbackReason\"?\n\x0cPredictFrame\x12\x1f\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x10.serinus.v1.Call\x12\x0e\n\x06\x63\x61ncel\x18\x02 \x03(\x04\"?\n\x04\x43\x61ll\x12\n\n\x02id\x18\x01 \x01(\x04\x12+\n\x07request\x18\x02 \x01(\x0b\x32\x1a.serinus.v1.PredictRequest\"A\n\nReplyFrame\x12\"\n\x07replies\x18\x01 \x03(\x0b\x32\x11.serinus.v1.Reply\x12\x0f\n\x07\x63redits\x18\x02 \x01(\r\"w\n\x05Reply\x12\n\n\x02id\x18\x01 \x01(\x04\x12/\n\x08response\x18\x02 \x01(\x0b\x32\x1b.serinus.v1.PredictResponseH\x00\x12&\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x15.serinus.v1.CallErrorH\x00\x42\t\n\x07outcome\"j\n\tCallError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x1b\n\x0eretry_after_ms\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\x11\n\x0f_retry_after_ms\"5\n\x13GetModelInfoRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\xb3\x01\n\x14GetModelInfoResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12&\n\x06inputs\x18\x03 \x03(\x0b\x32\x16.serinus.v1.TensorInfo\x12\'\n\x07outputs\x18\x04 \x03(\x0b\x32\x16.serinus.v1.TensorInfo\x12\x18\n\x10serving_versions\x18\x05 \x03(\t\x12\x10\n\x08max_rows\x18\x06 \x01(\r\"\x88\x01\n\nTensorInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x05\x64type\x18\x02 \x01(\x0e\x32\x14.serinus.v1.DataType\x12\r\n\x05shape\x18\x03 \x03(\x03\x12\x17\n\nbatch_axis\x18\x04 \x01(\rH\x00\x88\x01\x01\x12\x10\n\x08optional\x18\x05 \x01(\x08\x42\r\n\x0b_batch_axis*\xc8\x02\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44\x41TA_TYPE_BOOL\x10\x01\x12\x13\n\x0f\x44\x41TA_TYPE_UINT8\x10\x02\x12\x14\n\x10\x44\x41TA_TYPE_UINT16\x10\x03\x12\x14\n\x10\x44\x41TA_TYPE_UINT32\x10\x04\x12\x14\n\x10\x44\x41TA_TYPE_UINT64\x10\x05\x12\x12\n\x0e\x44\x41TA_TYPE_INT8\x10\x06\x12\x13\n\x0f\x44\x41TA_TYPE_INT16\x10\x07\x12\x13\n\x0f\x44\x41TA_TYPE_INT32\x10\x08\x12\x13\n\x0f\x44\x41TA_TYPE_INT64\x10\t\x12\x12\n\x0e\x44\x41TA_TYPE_FP16\x10\n\x12\x12\n\x0e\x44\x41TA_TYPE_BF16\x10\x0b\x12\x12\n\x0e\x44\x41TA_TYPE_FP32\x10\x0c\x12\x12\n\x0e\x44\x41TA_TYPE_FP64\x10\r\x12\x13\n\x0f\x44\x41TA_TYPE_BYTES\x10\x0e*x\n\x0b\x43riticality\x12\x1b\n\x17\x43RITICALITY_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43RITICALITY_CRITICAL\x10\x01\x12\x17\n\x13\x43RITICALITY_DEFAULT\x10\x02\x12\x19\n\x15\x43RITICALITY_SHEDDABLE\x10\x03*R\n\x05Route\x12\x15\n\x11ROUTE_UNSPECIFIED\x10\x00\x12\x10\n\x0cROUTE_PINNED\x10\x02\x12\x0e\n\nROUTE_RULE\x10\x03\x12\x10\n\x0cROUTE_WEIGHT\x10\x04*\xc1\x01\n\x0e\x46\x61llbackReason\x12\x1f\n\x1b\x46\x41LLBACK_REASON_UNSPECIFIED\x10\x00\x12\x19\n\x15\x46\x41LLBACK_REASON_ERROR\x10\x01\x12\x1b\n\x17\x46\x41LLBACK_REASON_TIMEOUT\x10\x02\x12\x1c\n\x18\x46\x41LLBACK_REASON_OVERLOAD\x10\x03\x12\x1b\n\x17\x46\x41LLBACK_REASON_INVALID\x10\x04\x12\x1b\n\x17\x46\x41LLBACK_REASON_BREAKER\x10\x05\x32\xee\x01\n\x0ePredictService\x12\x42\n\x07Predict\x12\x1a.serinus.v1.PredictRequest\x1a\x1b.serinus.v1.PredictResponse\x12\x45\n\rPredictStream\x12\x18.serinus.v1.PredictFrame\x1a\x16.serinus.v1.ReplyFrame(\x01\x30\x01\x12Q\n\x0cGetModelInfo\x12\x1f.serinus.v1.GetModelInfoRequest\x1a .serinus.v1.GetModelInfoResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,36 +33,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PREDICTREQUEST_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_PREDICTREQUEST_ATTRIBUTESENTRY']._serialized_options = b'8\001'
-  _globals['_DATATYPE']._serialized_start=1490
-  _globals['_DATATYPE']._serialized_end=1818
-  _globals['_ROUTE']._serialized_start=1820
-  _globals['_ROUTE']._serialized_end=1902
-  _globals['_FALLBACKREASON']._serialized_start=1905
-  _globals['_FALLBACKREASON']._serialized_end=2098
+  _globals['_DATATYPE']._serialized_start=1569
+  _globals['_DATATYPE']._serialized_end=1897
+  _globals['_CRITICALITY']._serialized_start=1899
+  _globals['_CRITICALITY']._serialized_end=2019
+  _globals['_ROUTE']._serialized_start=2021
+  _globals['_ROUTE']._serialized_end=2103
+  _globals['_FALLBACKREASON']._serialized_start=2106
+  _globals['_FALLBACKREASON']._serialized_end=2299
   _globals['_TENSOR']._serialized_start=44
   _globals['_TENSOR']._serialized_end=132
   _globals['_PREDICTREQUEST']._serialized_start=135
-  _globals['_PREDICTREQUEST']._serialized_end=430
-  _globals['_PREDICTREQUEST_ATTRIBUTESENTRY']._serialized_start=381
-  _globals['_PREDICTREQUEST_ATTRIBUTESENTRY']._serialized_end=430
-  _globals['_PREDICTRESPONSE']._serialized_start=433
-  _globals['_PREDICTRESPONSE']._serialized_end=702
-  _globals['_PREDICTFRAME']._serialized_start=704
-  _globals['_PREDICTFRAME']._serialized_end=767
-  _globals['_CALL']._serialized_start=769
-  _globals['_CALL']._serialized_end=832
-  _globals['_REPLYFRAME']._serialized_start=834
-  _globals['_REPLYFRAME']._serialized_end=882
-  _globals['_REPLY']._serialized_start=884
-  _globals['_REPLY']._serialized_end=1003
-  _globals['_CALLERROR']._serialized_start=1005
-  _globals['_CALLERROR']._serialized_end=1111
-  _globals['_GETMODELINFOREQUEST']._serialized_start=1113
-  _globals['_GETMODELINFOREQUEST']._serialized_end=1166
-  _globals['_GETMODELINFORESPONSE']._serialized_start=1169
-  _globals['_GETMODELINFORESPONSE']._serialized_end=1348
-  _globals['_TENSORINFO']._serialized_start=1351
-  _globals['_TENSORINFO']._serialized_end=1487
-  _globals['_PREDICTSERVICE']._serialized_start=2101
-  _globals['_PREDICTSERVICE']._serialized_end=2339
+  _globals['_PREDICTREQUEST']._serialized_end=492
+  _globals['_PREDICTREQUEST_ATTRIBUTESENTRY']._serialized_start=443
+  _globals['_PREDICTREQUEST_ATTRIBUTESENTRY']._serialized_end=492
+  _globals['_PREDICTRESPONSE']._serialized_start=495
+  _globals['_PREDICTRESPONSE']._serialized_end=764
+  _globals['_PREDICTFRAME']._serialized_start=766
+  _globals['_PREDICTFRAME']._serialized_end=829
+  _globals['_CALL']._serialized_start=831
+  _globals['_CALL']._serialized_end=894
+  _globals['_REPLYFRAME']._serialized_start=896
+  _globals['_REPLYFRAME']._serialized_end=961
+  _globals['_REPLY']._serialized_start=963
+  _globals['_REPLY']._serialized_end=1082
+  _globals['_CALLERROR']._serialized_start=1084
+  _globals['_CALLERROR']._serialized_end=1190
+  _globals['_GETMODELINFOREQUEST']._serialized_start=1192
+  _globals['_GETMODELINFOREQUEST']._serialized_end=1245
+  _globals['_GETMODELINFORESPONSE']._serialized_start=1248
+  _globals['_GETMODELINFORESPONSE']._serialized_end=1427
+  _globals['_TENSORINFO']._serialized_start=1430
+  _globals['_TENSORINFO']._serialized_end=1566
+  _globals['_PREDICTSERVICE']._serialized_start=2302
+  _globals['_PREDICTSERVICE']._serialized_end=2540
 # @@protoc_insertion_point(module_scope)

@@ -67,6 +67,32 @@ DATA_TYPE_BYTES: DataType.ValueType  # 14
 """Each element is a 4-byte little-endian length followed by that many bytes; for an ONNX string, UTF-8."""
 Global___DataType: _TypeAlias = DataType  # noqa: Y015
 
+class _Criticality:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CriticalityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Criticality.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CRITICALITY_UNSPECIFIED: _Criticality.ValueType  # 0
+    CRITICALITY_CRITICAL: _Criticality.ValueType  # 1
+    """Somebody waits for it and there is no second chance."""
+    CRITICALITY_DEFAULT: _Criticality.ValueType  # 2
+    """What a call is that says nothing."""
+    CRITICALITY_SHEDDABLE: _Criticality.ValueType  # 3
+    """A batch job's, a prefetch: it can be made again at a quieter time."""
+
+class Criticality(_Criticality, metaclass=_CriticalityEnumTypeWrapper):
+    """Who is refused first when not all calls can be answered."""
+
+CRITICALITY_UNSPECIFIED: Criticality.ValueType  # 0
+CRITICALITY_CRITICAL: Criticality.ValueType  # 1
+"""Somebody waits for it and there is no second chance."""
+CRITICALITY_DEFAULT: Criticality.ValueType  # 2
+"""What a call is that says nothing."""
+CRITICALITY_SHEDDABLE: Criticality.ValueType  # 3
+"""A batch job's, a prefetch: it can be made again at a quieter time."""
+Global___Criticality: _TypeAlias = Criticality  # noqa: Y015
+
 class _Route:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -185,6 +211,8 @@ class PredictRequest(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     TIMEOUT_US_FIELD_NUMBER: _builtins.int
     ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    CRITICALITY_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     version: _builtins.str
     """"" lets the server choose; "1.2.0" names a version, "stable" an alias."""
@@ -197,6 +225,11 @@ class PredictRequest(_message.Message):
     timeout_us: _builtins.int
     """Microseconds that the caller will wait, counted from arrival. 0: no limit of its own.
     The gRPC deadline, if there is one, holds as well; the earlier of the two counts.
+    """
+    criticality: Global___Criticality.ValueType
+    tenant: _builtins.str
+    """On whose account the call is; tenants share a full server fairly. Metadata `x-serinus-tenant` of the call or the
+    stream says the same. At most 256 bytes.
     """
     @_builtins.property
     def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tensor]: ...
@@ -222,10 +255,12 @@ class PredictRequest(_message.Message):
         priority: _builtins.int = ...,
         timeout_us: _builtins.int = ...,
         attributes: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        criticality: Global___Criticality.ValueType = ...,
+        tenant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "inputs", b"inputs", "model", b"model", "outputs", b"outputs", "priority", b"priority", "request_id", b"request_id", "routing_key", b"routing_key", "timeout_us", b"timeout_us", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "criticality", b"criticality", "inputs", b"inputs", "model", b"model", "outputs", b"outputs", "priority", b"priority", "request_id", b"request_id", "routing_key", b"routing_key", "tenant", b"tenant", "timeout_us", b"timeout_us", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -342,16 +377,22 @@ class ReplyFrame(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REPLIES_FIELD_NUMBER: _builtins.int
+    CREDITS_FIELD_NUMBER: _builtins.int
+    credits: _builtins.int
+    """How many calls may be open on this stream from now on; a client that keeps to it waits instead of being refused.
+    0: as many as before. A frame may carry nothing else.
+    """
     @_builtins.property
     def replies(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reply]: ...
     def __init__(
         self,
         *,
         replies: _abc.Iterable[Global___Reply] | None = ...,
+        credits: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["replies", b"replies"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credits", b"credits", "replies", b"replies"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -45,18 +45,32 @@ class BatchingSpec(Section):
         return self
 
 
+class Padding(Section):
+    """How a variable axis may be filled up, so that calls of different lengths share a run.
+
+    Attributes:
+        axis: Which, from 0, the batch axis included.
+        value: What it is filled with, such as the token that stands for nothing, or 0 for a mask.
+    """
+
+    axis: Whole = Field(ge=0, le=31)
+    value: Number = 0
+
+
 class QueueSpec(Section):
     """How calls to one model wait.
 
     Attributes:
         max_calls: Calls that may wait at once; one more is refused.
         timeout_s: Longest wait of one call; None leaves it to the call's deadline.
+        max_wait_s: Calls are refused while those that come would wait longer than this; None leaves it to deadlines.
         priority_levels: Priorities run from 1, the most urgent, to this; a larger one counts as this.
         default_priority: What a call without a priority gets.
     """
 
     max_calls: Whole = Field(default=4096, ge=1, le=(1 << 32) - 1)  # a second of a fast model's work
     timeout_s: Number | None = Field(default=None, gt=0, le=86_400)  # the deadline says it better, call by call
+    max_wait_s: Number | None = Field(default=None, gt=0, le=86_400)  # a deadline says better what is too long
     priority_levels: Whole = Field(default=9, ge=1, le=65_535)  # few enough to tell apart
     default_priority: Whole = Field(default=5, ge=1, le=65_535)  # the middle: room to be more urgent and less
 
@@ -132,6 +146,8 @@ class ModelOptions(Section):
         batching: How its calls are joined.
         queue: How its calls wait.
         batch_axes: Batch axis by tensor name, where it is not what the model file suggests.
+        padding: How calls of different lengths may share a run, by input name; {} lets only equal lengths share one.
+        unpadding: Axis by output name that is as long as the padded inputs, and is cut back for each call.
         instances: Runs at once; None stands for one for each compute thread.
         intra_op_threads: Threads inside one run.
         providers: Execution providers, most wanted first; None stands for the server's.
@@ -148,6 +164,8 @@ class ModelOptions(Section):
     batching: BatchingSpec = BatchingSpec()
     queue: QueueSpec = QueueSpec()
     batch_axes: dict[str, Length] = Field(default_factory=dict)
+    padding: dict[str, Padding] = Field(default_factory=dict)
+    unpadding: dict[str, Length] = Field(default_factory=dict)
     instances: Whole | None = Field(default=None, ge=1, le=1024)
     intra_op_threads: Whole = Field(default=1, ge=1, le=1024)  # parallel runs use the other cores
     providers: Providers | None = None

@@ -116,12 +116,58 @@ class ComputeSettings(Section):
     """`[compute]`: what runs may use.
 
     Attributes:
-        threads: Runs at once over all models; None stands for the CPU quota.
+        threads: Runs at once over all models of one worker; None stands for its share of the CPU quota.
         providers: Execution providers, most wanted first; one that is missing keeps the server from starting.
+        hang_s: A run that nobody waits for any more is told to end after this, and the worker is ended after as long
+            again.
     """
 
     threads: Whole | None = Field(default=None, ge=1, le=1024)  # more would only wait for each other
+    hang_s: Number = Field(default=10, gt=0, le=3600)  # no run that anybody waits for takes longer unnoticed
     providers: Providers = ("cpu",)  # on every machine
+
+
+class WorkerSettings(Section):
+    """`[workers]`: the processes that serve.
+
+    Attributes:
+        count: How many; 0 serves in the process that was started, without a supervisor.
+        ready_s: A worker that is not ready after so long is ended and started again.
+        backoff_s: Wait before a worker is started again that died; doubled each time that it dies again soon.
+        longest_backoff_s: The longest such wait.
+        most_deaths: A version that was running at more deaths than this within `death_window_s` is quarantined.
+        death_window_s: See there.
+    """
+
+    count: Whole = Field(default=1, ge=0, le=256)  # each holds all models: more are a decision about memory
+    ready_s: Number = Field(default=600, gt=0, le=86_400)  # all models load in it, twice the limit of one
+    backoff_s: Number = Field(default=0.1, gt=0, le=60)  # a first death may be an accident: callers wait
+    longest_backoff_s: Number = Field(default=30, gt=0, le=3600)
+    most_deaths: Whole = Field(default=3, ge=1, le=1000)
+    death_window_s: Number = Field(default=60, gt=0, le=86_400)
+
+
+class OverloadSettings(Section):
+    """`[overload]`: what is given up when not everything can be done.
+
+    Attributes:
+        stood_s: A queue that has not been empty for so long has stood: then the newest calls without a deadline go
+            first, because those who wait longest are the likeliest to have given up.
+        memory_high: Share of the memory limit above which mirrors and samples are dropped.
+        memory_full: Share above which new calls are refused.
+    """
+
+    stood_s: Number = Field(default=0.5, gt=0, le=3600)  # longer than any burst that a server should just absorb
+    memory_high: Number = Field(default=0.9, gt=0, le=1)
+    memory_full: Number = Field(default=0.95, gt=0, le=1)  # what is left holds the answers under way
+
+    @model_validator(mode="after")
+    def _high_comes_before_full(self) -> Self:
+        if self.memory_high > self.memory_full:
+            raise ValueError(
+                f"memory_high: expected at most memory_full = {self.memory_full:g}, got {self.memory_high:g}"
+            )
+        return self
 
 
 class LimitSettings(Section):

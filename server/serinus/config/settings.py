@@ -20,9 +20,11 @@ from serinus.config.sections import (
     LimitSettings,
     LoadingSettings,
     LogSettings,
+    OverloadSettings,
     RegistrySettings,
     RolloutSettings,
     WebhookSettings,
+    WorkerSettings,
 )
 
 
@@ -33,7 +35,9 @@ class Settings(Section):
         grpc: The prediction port.
         http: Metrics and probes.
         compute: What runs may use.
+        workers: The processes that serve.
         limits: What callers may take.
+        overload: What is given up when not everything can be done.
         drain: How the server goes away.
         logs: What is written.
         registry: What is registered, and which of it is served.
@@ -49,7 +53,9 @@ class Settings(Section):
     grpc: GrpcSettings = GrpcSettings()
     http: HttpSettings = HttpSettings()
     compute: ComputeSettings = ComputeSettings()
+    workers: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()
+    overload: OverloadSettings = OverloadSettings()
     drain: DrainSettings = DrainSettings()
     logs: LogSettings = LogSettings()
     registry: RegistrySettings = RegistrySettings()

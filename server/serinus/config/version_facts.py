@@ -7,7 +7,7 @@ import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from serinus.config.errors import ConfigError
-from serinus.config.fields import Number, Section, Whole
+from serinus.config.fields import Number, Section
 from serinus.config.models import ModelOptions, Tolerance
 from serinus.config.problems import sentences
 from serinus.config.yaml_text import read_yaml
@@ -78,30 +78,16 @@ class Slo(Section):
     error_rate: Number | None = Field(default=None, ge=0, le=1)
 
 
-class Padding(Section):
-    """How a variable axis may be filled up, so that calls of different lengths share a run.
-
-    Attributes:
-        axis: Which, from 0.
-        value: What it is filled with.
-    """
-
-    axis: Whole = Field(ge=0, le=31)
-    value: Number = 0
-
-
 class ServingOptions(ModelOptions):
     """How a registered version is served: what any model may say, and what only a registered one does.
 
     Attributes:
         slo: What callers were promised.
         fallback: Who answers when this version cannot: MODEL@VERSION or an alias of the same model.
-        padding: Axis to fill up by input name.
     """
 
     slo: Slo = Slo()
     fallback: tuple[Line, ...] = Field(default=(), max_length=8)
-    padding: dict[str, Padding] = Field(default_factory=dict)
 
 
 class VersionFacts(Section):

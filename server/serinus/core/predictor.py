@@ -9,6 +9,7 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from serinus.core.criticality import Criticality
 from serinus.core.traffic import Trigger
 from serinus.core.version import ModelVersion
 
@@ -34,9 +35,12 @@ class Request:
         request_id: The caller's name for the call, echoed.
         routing_key: Calls that share it are served by the same version; "" draws each call by itself.
         attributes: What the caller says of itself, such as its cohort, for the rules of a split.
-        priority: 1 is the most urgent; 0 takes the model's default.
+        priority: 1 is the most urgent; 0 takes the model's default. It orders calls; `criticality` says who is refused.
+        criticality: Who is refused first when not all can be answered.
+        tenant: On whose account the call is; "" for nobody's. Tenants share a full server fairly.
         alone: No other call came in the same message: there is no company to wait for.
         size_bytes: What the call occupies in memory while it is in flight.
+        has_deadline: The caller said how long it waits; else `deadline` is the server's default.
         rows: Length of the batch axis; 1 for a model without one. Set by validation.
     """
 
@@ -50,8 +54,11 @@ class Request:
     routing_key: str = ""
     attributes: Mapping[str, str] = dataclasses.field(default_factory=lambda: NO_ATTRIBUTES)
     priority: int = 0
+    criticality: Criticality = Criticality.DEFAULT
+    tenant: str = ""
     alone: bool = False
     size_bytes: int = 0
+    has_deadline: bool = True
     rows: int = 1
 
 

@@ -64,6 +64,15 @@ class Signature:
         )
 
     @functools.cached_property
+    def open_axes(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """Of each input that has any, the axes whose length each call chooses, without the batch axis."""
+        axes = (
+            (spec.name, tuple(a for a, dim in enumerate(spec.shape) if a != spec.batch_axis and isinstance(dim, str)))
+            for spec in self.inputs
+        )
+        return tuple((name, found) for name, found in axes if found)
+
+    @functools.cached_property
     def has_one_shape(self) -> bool:
         """Whether any two valid requests can be joined, because only the batch axis is free."""
         return all(

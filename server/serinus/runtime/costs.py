@@ -60,7 +60,7 @@ class CostModel:
         self._rows[bucket] += weight * (rows - self._rows[bucket])
         self._seconds[bucket] = mean + weight * (seconds - mean)
 
-    def predict_s(self, rows: int) -> float:
+    def predict_s(self, rows: int, length: int = 1) -> float:  # noqa: ARG002 - costs by length come next
         """Seconds that a run of `rows` will take; 0.0 while nothing is known."""
         if rows < 1:
             return 0.0
@@ -84,7 +84,7 @@ class CostModel:
             return self._seconds[high] * rows / means[high]
         return 0.0
 
-    def best_rows(self, limit: int) -> int:
+    def best_rows(self, limit: int, length: int = 1) -> int:  # noqa: ARG002 - costs by length come next
         """The rows, at most `limit`, beyond which more rows per run do not mean more rows per second.
 
         Known so far: it goes one doubling beyond what was measured while the last doubling paid.

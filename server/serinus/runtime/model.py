@@ -142,7 +142,7 @@ class OnnxModel:
         """Seconds that a run of `rows` will take; 0.0 while nothing is known."""
         return self.cost.predict_s(rows)
 
-    def is_quick(self, rows: int) -> bool:
+    def is_quick(self, rows: int, length: int = 1) -> bool:  # noqa: ARG002 - costs by length come next
         """Whether a run of `rows` is over sooner than another thread could take it on."""
         return self._rows_tell_cost and 0.0 < self.cost.predict_s(rows) <= self._quick_s
 

@@ -51,6 +51,10 @@ def worker_status(worker: Worker) -> pb.WorkerStatus:
         ready=worker.is_ready,
         revision=worker.revision,
         controls_rollouts=worker.controls_rollouts,
+        index=worker.index,
+        pid=worker.pid,
+        restarts=worker.restarts,
+        last_end=worker.last_end,
     )
 
 

@@ -97,6 +97,10 @@ class Worker:
         is_ready: Whether calls should be sent to it.
         revision: Of the registry, that it acts by.
         controls_rollouts: Whether it controls the rollouts of all servers.
+        index: From 1; 0 without a supervisor.
+        pid: Of the process.
+        restarts: How often a process was started in this place, after the first.
+        last_end: Why the one before it ended; "" for none.
     """
 
     id: str
@@ -104,3 +108,7 @@ class Worker:
     is_ready: bool
     revision: int
     controls_rollouts: bool
+    index: int = 0
+    pid: int = 0
+    restarts: int = 0
+    last_end: str = ""

@@ -15,12 +15,12 @@ from serinus.telemetry.outcome import DispatchReason
 class Costs(Protocol):
     """What a model's runs cost, as far as the server has learned."""
 
-    def predict_s(self, rows: int) -> float:
-        """Seconds that a run of `rows` rows takes; 0 when nothing is known yet."""
+    def predict_s(self, rows: int, length: int = 1) -> float:
+        """Seconds that a run of `rows` rows of a padded `length` (`core.lengths`) takes; 0 while nothing is known."""
         ...
 
-    def best_rows(self, limit: int) -> int:
-        """The rows, at least 1 and at most `limit`, beyond which rows a second stop improving."""
+    def best_rows(self, limit: int, length: int = 1) -> int:
+        """The rows, at least 1 and at most `limit`, beyond which rows a second stop improving at that length."""
         ...
 
 
@@ -37,8 +37,8 @@ class Runner(Predictor, Protocol):
         """What its runs cost."""
         ...
 
-    def is_quick(self, rows: int) -> bool:
-        """Whether a run of `rows` rows is shorter than handing it to a thread would be."""
+    def is_quick(self, rows: int, length: int = 1) -> bool:
+        """Whether a run of `rows` rows of that length is shorter than handing it to a thread would be."""
         ...
 
     def run(self, request: Request, /) -> Response:

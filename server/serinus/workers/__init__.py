@@ -1,0 +1,1 @@
+"""The processes that serve: started, watched, replaced; what one of them says reaches all."""
