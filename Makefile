@@ -11,15 +11,18 @@ PIP = $(shell command -v uv >/dev/null 2>&1 && echo "uv pip install --python $(B
 demo: $(VENV)/.demo
 	$(BIN)/serinus demo
 
+# Whole files to each of two processes: what a file's tests share is made once.
+TEST = -m pytest -n 2 --dist loadfile
+
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python $(TEST)
 
 # The other end of the protobuf range, in an environment of its own: tritonclient keeps the first one on protobuf 6. Only
 # what makes and reads messages can tell the difference; the rest reaches protobuf through it.
 PROTOBUF = protos transport client end_to_end/clients end_to_end/test_identity.py
 test-protobuf7:
 	$(MAKE) VENV=.venv-protobuf7 .venv-protobuf7/.protobuf7
-	.venv-protobuf7/bin/python -m pytest $(PROTOBUF:%=tests/%)
+	.venv-protobuf7/bin/python $(TEST) $(PROTOBUF:%=tests/%)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check
