@@ -45,6 +45,19 @@ async def test_one_that_is_larger_than_the_run_is_taken_alone():
 
 
 @virtual
+async def test_what_could_share_a_run_is_seen_before_it_is_taken():
+    """Head first, then by level and arrival; removing some of them leaves the others in order."""
+    queue = BatchQueue()
+    for each in (entry(1), entry(2, key="b"), entry(3, level=1), entry(4), entry(5)):
+        queue.push(each)
+    urgent, first, other = queue.heads()
+    assert [tags(queue.joinable(head)) for head in (urgent, first, other)] == [[3, 1, 4, 5], [1, 3, 4, 5], [2]]
+    fourth = list(queue.joinable(urgent))[2]
+    queue.remove([urgent, fourth])
+    assert (tags(queue.joinable(first)), queue.joinable_rows(first), queue.calls) == ([1, 5], 2, 3)
+
+
+@virtual
 async def test_leaving_twice_is_leaving_once():
     """An entry that was taken has left."""
     queue = BatchQueue()

@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 
 from serinus.core.errors import DeadlinePassed
 from serinus.core.predictor import Request, Response
@@ -112,6 +112,17 @@ class BatchQueue:
         if len(self._lanes) == 1:
             return self.rows
         return sum(lane.rows for (_, key), lane in self._lanes.items() if key == head.key)
+
+    def joinable(self, head: Entry) -> Iterator[Entry]:
+        """`head`, then the others that can join it in order of service; for a queue that is not changed meanwhile."""
+        yield head
+        for place in sorted((place for place in self._lanes if place[1] == head.key), key=_level):
+            yield from (entry for entry in self._lanes[place].entries if entry is not head)
+
+    def remove(self, entries: Iterable[Entry]) -> None:
+        """Take entries that wait out of the queue, for one run."""
+        for entry in entries:
+            self.discard(entry)
 
     def take(self, head: Entry, rows: int) -> list[Entry]:
         """Remove and return entries for one run of at most `rows` rows that can join `head`, the most urgent first.
