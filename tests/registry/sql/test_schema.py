@@ -99,7 +99,7 @@ OLDER = Path(__file__).with_name("schema_0001.sql")
 
 SINCE_0001 = (
     *(f"DROP TABLE {name}" for name in ("rollout_windows", "rollout_evidence", "rollout_journal", "metric_reports")),
-    *(f"DROP TABLE {name}" for name in ("rollouts", "webhook_places", "controller_lease")),
+    *(f"DROP TABLE {name}" for name in ("rollouts", "webhook_places", "controller_lease", "learned_costs")),
     "ALTER TABLE models DROP COLUMN traffic",
     f"UPDATE {SCHEMA_TABLE} SET version_num = '0001'",
 )
@@ -137,7 +137,7 @@ async def test_a_file_of_the_first_schema_is_migrated_with_all_that_is_in_it(tmp
     connection.executescript(OLDER.read_text())
     connection.close()
     await assert_migrated(f"sqlite:///{tmp_path / 'registry.db'}", clock)
-    assert "'before': '0001', 'after': '0002'" in caplog.text
+    assert "'before': '0001', 'after': '0003'" in caplog.text
 
 
 async def test_a_database_of_the_first_schema_is_migrated_with_all_that_is_in_it(

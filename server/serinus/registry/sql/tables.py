@@ -202,3 +202,14 @@ metric_reports: Final = sa.Table(
     _column("number", sa.BigInteger()),
     sa.UniqueConstraint("rollout", "number"),
 )
+
+learned_costs: Final = sa.Table(
+    "learned_costs",
+    metadata,
+    # Hashes of what was run, and of where: see `registry.learned_costs`.
+    sa.Column("subject", sa.String(LONGEST_ID), primary_key=True),
+    sa.Column("machine", sa.String(LONGEST_ID), primary_key=True),
+    _column("document", sa.JSON()),
+    _column("at", UtcTime()),
+    sa.Index("ix_learned_costs_at", "at"),
+)
