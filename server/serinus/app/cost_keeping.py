@@ -1,0 +1,110 @@
+"""Tells a version that is loaded what its runs cost before, and writes down what they cost now."""
+
+import asyncio
+import hashlib
+import json
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from serinus.config.models import ModelOptions, VersionSpec
+from serinus.core.errors import ServerError
+from serinus.telemetry.logs import get_logger
+
+log = get_logger("serinus.costs")
+
+Document = Mapping[str, Any]
+
+EVERY_S: Final = 30.0  # what a crash loses is learned again within seconds of traffic
+PATIENCE_S: Final = 1.0  # a version that is waited for is not held up by a slow database
+
+
+class Costs(Protocol):
+    """Where costs are kept; `registry.learned_costs.LearnedCostStore` is one."""
+
+    async def read(self, subject: str) -> Document | None:
+        """What was kept last of a subject."""
+        ...
+
+    async def write(self, documents: Mapping[str, Document]) -> None:
+        """Keep a document for each subject."""
+        ...
+
+
+class Learns(Protocol):
+    """A loaded model."""
+
+    def learned(self) -> Document:
+        """What its runs cost, fit for JSON; empty while nothing is known."""
+        ...
+
+
+class CostKeeper:
+    """Keeps what loaded models learn, as long as they are loaded. What goes wrong is in the log and nowhere else.
+
+    Attributes:
+        costs: Where.
+    """
+
+    def __init__(self, costs: Costs) -> None:
+        self._costs = costs
+        # Nobody has to say that a model is unloaded: it is forgotten with its last reference.
+        self._subjects: weakref.WeakKeyDictionary[Learns, str] = weakref.WeakKeyDictionary()
+        self._kept: dict[str, Document] = {}
+
+    async def recall(self, subject: str) -> Document | None:
+        """What runs cost when they were last seen on such a machine; None if nobody can tell in time."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                return await self._costs.read(subject)
+        except (ServerError, TimeoutError) as error:
+            log.info("costs not recalled", trouble=str(error) or "no answer in time")
+            return None
+
+    def keep(self, subject: str, model: Learns) -> None:
+        """Write down from now on what `model` learns."""
+        self._subjects[model] = subject
+
+    async def run(self) -> None:
+        """Write now and then, until it is cancelled; then once more, because what is learned last is best."""
+        try:
+            while True:
+                await asyncio.sleep(EVERY_S)
+                await self._write()
+        finally:
+            await asyncio.shield(self._write())
+
+    async def _write(self) -> None:
+        documents = {subject: model.learned() for model, subject in self._subjects.items()}
+        news = {subject: found for subject, found in documents.items() if found and found != self._kept.get(subject)}
+        if not news:
+            return
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self._costs.write(news)
+        except (ServerError, TimeoutError) as error:
+            log.info("costs not kept", trouble=str(error) or "no answer in time")
+        else:
+            self._kept = {subject: news.get(subject, found) for subject, found in documents.items()}
+
+
+def subject_of(spec: VersionSpec) -> str:
+    """SHA-256 of what is run and how: equal for equal bytes under equal options. Looks at the file; in a thread.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    source = spec.source
+    if isinstance(source, Path):
+        # Hashing gigabytes would take as long as learning; whoever writes a file anew changes one of these.
+        stat = source.stat()
+        what: object = [str(source.absolute()), stat.st_size, stat.st_mtime_ns]
+    else:
+        what = source.digest
+    options = spec.options.model_dump(mode="json", include=_TELLING)
+    return hashlib.sha256(json.dumps([what, options], sort_keys=True).encode()).hexdigest()
+
+
+_TELLING: Final = {"batching", "batch_axes", "padding", "unpadding", "instances", "intra_op_threads", "providers"}
+assert ModelOptions.model_fields.keys() >= _TELLING, "an option was renamed: this is a bug"
