@@ -13,7 +13,6 @@ from serinus.core.errors import StoreUnavailable
 from serinus.core.version import ModelVersion, Version
 from tests.support.virtual_loop import virtual
 
-
 SUBJECT = "1" * 64
 
 
