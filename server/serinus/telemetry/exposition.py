@@ -20,12 +20,17 @@ _IN_HELP = str.maketrans({"\\": r"\\", "\n": r"\n"})
 
 def exposition(registry: CollectorRegistry) -> tuple[bytes, str]:
     """Everything in the registry as text, and the content type of that text. May run on any thread."""
+    return text_of(registry.collect()).encode(), CONTENT_TYPE
+
+
+def text_of(families: Iterable[Metric]) -> str:
+    """The families as text; those without samples are left out."""
     lines: list[str] = []
-    for family in registry.collect():
+    for family in families:
         if family.samples:
             lines.extend(_family(family))
     lines.append("")
-    return "\n".join(lines).encode(), CONTENT_TYPE
+    return "\n".join(lines)
 
 
 def _family(family: Metric) -> Iterable[str]:
