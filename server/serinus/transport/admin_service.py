@@ -1,6 +1,7 @@
 """serinus.v1.AdminService: what the server is doing now, what it serves, and what was done to the registry."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -13,6 +14,7 @@ from serinus.transport.guard import AnswersMethod, UnaryMethod, welcome
 from serinus.transport.registry_messages import timestamp_of
 from serinus.transport.rollout_values import Worker
 from serinus.transport.service import service, typed
+from serinus.transport.status_merging import Places, no_places, own_status, status_of_all
 from serinus_api.v1 import admin_pb2 as pb
 
 NAME = "serinus.v1.AdminService"
@@ -37,7 +39,16 @@ class ServerFacts:
 
 
 class AdminService:
-    """Reports on `models` and `metrics`, and on the processes that serve."""
+    """Reports on `models` and `metrics`, and on the processes that serve.
+
+    Attributes:
+        models: What this process serves.
+        metrics: What it counts.
+        facts: What it is.
+        is_ready: Whether calls should be sent to it.
+        workers: This process, and others of which it knows no more than that.
+        places: All workers of its supervisor.
+    """
 
     def __init__(
         self,
@@ -47,12 +58,14 @@ class AdminService:
         facts: ServerFacts,
         is_ready: Callable[[], bool],
         workers: Callable[[], Sequence[Worker]],
+        places: Places = no_places,
     ) -> None:
         self._models = models
         self._metrics = metrics
         self._facts = facts
         self._is_ready = is_ready
         self._workers = workers
+        self._places = places
 
     def handler(
         self, controls: Mapping[str, UnaryMethod] = _NONE, answers: Mapping[str, AnswersMethod] = _NO_ANSWERS
@@ -69,7 +82,14 @@ class AdminService:
         counters = {metrics.version: metrics for metrics in self._metrics.models()}
         return [model_status(status, counters.get(status.identity)) for status in self._models.index()]
 
-    def _status(self, _asked: pb.GetServerStatusRequest) -> pb.GetServerStatusResponse:
+    def own_status(self) -> bytes:
+        """What this process does, for another one that reports on all."""
+        return own_status(self._own())
+
+    async def _status(self, _asked: pb.GetServerStatusRequest) -> pb.GetServerStatusResponse:
+        return status_of_all(self._own(), os.getpid(), await self._places())
+
+    def _own(self) -> pb.GetServerStatusResponse:
         return pb.GetServerStatusResponse(
             server_version=self._facts.version,
             started_at=timestamp_of(self._facts.started_unix_s),

@@ -17,6 +17,7 @@ from serinus.transport.calls import Calls
 from serinus.transport.deadlines import Budgets
 from serinus.transport.drain import Drain
 from serinus.transport.health import Health
+from serinus.transport.learned_costs import LearnedCostsOf, list_learned_costs, nothing_learned
 from serinus.transport.oip_decode import InferDecoder
 from serinus.transport.oip_infer import OipInfer
 from serinus.transport.oip_service import OipService, Repository
@@ -27,6 +28,7 @@ from serinus.transport.registry_ports import RegistryParts
 from serinus.transport.registry_service import RegistryService
 from serinus.transport.rollout_controls import RolloutControls
 from serinus.transport.rollout_ports import RolloutPorts
+from serinus.transport.status_merging import Places, no_places
 from serinus.transport.traffic_controls import TrafficControls
 from serinus.transport.wire_limits import WireLimits
 from serinus_api.v1.predict_pb2 import PredictRequest
@@ -39,6 +41,8 @@ class FaceParts:
     Attributes:
         models: What there is to serve.
         predictor: What answers predictions: `models`, or what stands in front of them.
+        places: All workers, where there are several.
+        costs: What runs were seen to cost.
     """
 
     models: Models
@@ -51,6 +55,8 @@ class FaceParts:
     facts: ServerFacts
     registry: RegistryParts
     rollouts: RolloutPorts
+    places: Places = no_places
+    costs: LearnedCostsOf = nothing_learned
 
 
 class Face:
@@ -62,6 +68,14 @@ class Face:
         self._parts = parts
         self._open = False
         self._health = Health(self.service_names, parts.drain)
+        self._admin = AdminService(
+            models=parts.models,
+            metrics=parts.metrics,
+            facts=parts.facts,
+            is_ready=self.is_ready,
+            workers=parts.rollouts.workers,
+            places=parts.places,
+        )
 
     def open(self) -> None:
         """Be ready from now on."""
@@ -76,6 +90,10 @@ class Face:
     def is_ready(self) -> bool:
         """Whether calls should be sent here."""
         return self._open
+
+    def own_status(self) -> bytes:
+        """What this process does, for another worker that reports on all."""
+        return self._admin.own_status()
 
     def handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
         """What a server registers."""
@@ -111,28 +129,24 @@ class Face:
         return (
             predict.handler(parts.drain.arrive),
             oip.handler(parts.drain.arrive),
-            self._admin(calls),
+            self._administration(calls),
             registry.handler(),
             self._health.handler(),
             *reflection_handlers((*self.service_names, health.NAME), parts.drain),
         )
 
-    def _admin(self, calls: Calls) -> grpc.GenericRpcHandler:
+    def _administration(self, calls: Calls) -> grpc.GenericRpcHandler:
         parts, ports = self._parts, self._parts.rollouts
-        admin = AdminService(
-            models=parts.models,
-            metrics=parts.metrics,
-            facts=parts.facts,
-            is_ready=self.is_ready,
-            workers=ports.workers,
-        )
         controls = Controls(
             placements=parts.registry.placements,
             audit=parts.registry.audit,
             calls=calls,
-            serving=admin.serving,
+            serving=self._admin.serving,
             drain=ports.drain,
         )
         rollouts = RolloutControls(ports.rollouts, calls)
         traffic = TrafficControls(ports.traffic, calls)
-        return admin.handler({**controls.unary(), **rollouts.unary(), **traffic.unary()}, rollouts.answers())
+        costs = {"ListLearnedCosts": list_learned_costs(parts.costs)}
+        return self._admin.handler(
+            {**controls.unary(), **rollouts.unary(), **traffic.unary(), **costs}, rollouts.answers()
+        )

@@ -1,0 +1,117 @@
+"""AdminService/ListLearnedCosts: what the runs of loaded versions were seen to cost."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Protocol
+
+from google.protobuf.message import Message
+
+from serinus.core.errors import InvalidInput
+from serinus.core.version import ModelVersion, Version, check_model_name
+from serinus.transport.guard import UnaryMethod
+from serinus.transport.service import typed
+from serinus_api.v1 import admin_pb2 as pb
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CostPoint:
+    """What runs of about so many rows took.
+
+    Attributes:
+        rows: Of a run.
+        length: Positions of a row, padded; 1 for a model whose calls choose none.
+        threads: Inside the run.
+        seconds: One run.
+        runs: That were seen.
+    """
+
+    rows: int
+    length: int
+    threads: int
+    seconds: float
+    runs: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BestPoint:
+    """The rows beyond which rows a second stop improving, at one length."""
+
+    length: int
+    rows: int
+    rows_per_second: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LearnedCosts:
+    """What is known of one loaded version.
+
+    Attributes:
+        version: Which.
+        points: What was measured.
+        best: By length.
+        lone_threads: So many threads a lone call's run uses.
+        is_inline: A lone call of one row runs on the event loop.
+        pads: Calls of different lengths share runs.
+        is_restored: What was learned before the server started was taken over.
+    """
+
+    version: ModelVersion
+    points: Sequence[CostPoint]
+    best: Sequence[BestPoint]
+    lone_threads: int
+    is_inline: bool
+    pads: bool
+    is_restored: bool
+
+
+class LearnedCostsOf(Protocol):
+    """Where it is known what runs cost; `app` plugs it in."""
+
+    def __call__(self, model: str, version: Version | None, /) -> Sequence[LearnedCosts]:
+        """What is known of the versions that serve: of a model, or of all for ""; of one version, or of all for None.
+
+        Raises:
+            NotFound, NotLoaded, Loading: a model that is named does not serve, or not in that version.
+        """
+        ...
+
+
+def nothing_learned(_model: str, _version: Version | None) -> Sequence[LearnedCosts]:
+    """Nobody has measured anything."""
+    return ()
+
+
+def list_learned_costs(costs_of: LearnedCostsOf) -> UnaryMethod:
+    """The method."""
+
+    def answer(asked: pb.ListLearnedCostsRequest) -> Message:
+        if asked.model:
+            check_model_name(asked.model)
+        elif asked.version:
+            raise InvalidInput("a version without a model: expected both, or neither", field="model")
+        version = Version.parse(asked.version) if asked.version else None
+        return pb.ListLearnedCostsResponse(costs=[_message(costs) for costs in costs_of(asked.model, version)])
+
+    return typed(pb.ListLearnedCostsRequest, answer)
+
+
+def _message(costs: LearnedCosts) -> pb.LearnedCosts:
+    points = sorted(costs.points, key=lambda point: (point.threads, point.length, point.rows))
+    return pb.LearnedCosts(
+        model=costs.version.model,
+        version=costs.version.version_text,
+        points=[
+            pb.LearnedCost(
+                rows=point.rows, length=point.length, threads=point.threads, seconds=point.seconds, runs=point.runs
+            )
+            for point in points
+        ],
+        best=[
+            pb.BestRows(length=best.length, rows=best.rows, rows_per_second=best.rows_per_second)
+            for best in sorted(costs.best, key=lambda best: best.length)
+        ],
+        lone_threads=costs.lone_threads,
+        inline=costs.is_inline,
+        pads=costs.pads,
+        restored=costs.is_restored,
+    )
