@@ -5,14 +5,32 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serinus.core.criticality import Criticality
 from serinus.serving.batching.batch_queue import BatchQueue, Entry
 from tests.support.fakes import request
 from tests.support.virtual_loop import run_virtual, virtual
 
 
-def entry(tag: int, *, rows: int = 1, key: str = "", level: int = 5) -> Entry:
-    wish = request(*[tag] * rows)
-    return Entry(wish, key, level, float(tag), asyncio.get_running_loop().create_future())
+def entry(
+    since: float,
+    *,
+    rows: int = 1,
+    key: str = "",
+    level: int = 5,
+    tenant: str = "",
+    criticality: Criticality = Criticality.DEFAULT,
+    has_deadline: bool = True,
+) -> Entry:
+    wish = request(*[1] * rows)
+    wish.tenant, wish.criticality, wish.has_deadline = tenant, criticality, has_deadline
+    return Entry(wish, key, level, float(since), asyncio.get_running_loop().create_future())
+
+
+def queue_of(*entries: Entry, stood_s: float = 100.0) -> BatchQueue:
+    queue = BatchQueue(stood_s=stood_s)
+    for each in entries:
+        queue.push(each)
+    return queue
 
 
 def tags(entries) -> list[float]:
@@ -25,13 +43,13 @@ async def test_a_kind_is_taken_in_order_up_to_the_rows():
     queue = BatchQueue()
     for each in (entry(1), entry(2, key="b"), entry(3, level=1), entry(4, rows=2), entry(5)):
         queue.push(each)
-    assert repr(queue) == "<BatchQueue 5 calls, 6 rows, 3 lanes>"
+    assert repr(queue) == "<BatchQueue 5 calls, 6 rows, 3 strands>"
     assert (tags(queue.heads()), queue.joinable_rows(queue.head())) == ([3, 1, 2], 5)
     assert tags(queue.take(queue.head(), 4)) == [3, 1, 4]
     assert [queue.joinable_rows(each) for each in queue.heads()] == [1, 1]
     assert tags(queue.take(queue.head(), 4)) == [2]
     assert tags(queue.take(queue.head(), 4)) == [5]
-    assert repr(queue) == "<BatchQueue 0 calls, 0 rows, 0 lanes>"
+    assert repr(queue) == "<BatchQueue 0 calls, 0 rows, 0 strands>"
 
 
 @virtual
@@ -78,7 +96,7 @@ async def test_draining_empties_the_queue():
     for each in (entry(1), entry(2, key="b"), entry(3, rows=0)):
         queue.push(each)
     assert sorted(tags(queue.drain())) == [1, 2, 3]
-    assert repr(queue) == "<BatchQueue 0 calls, 0 rows, 0 lanes>"
+    assert repr(queue) == "<BatchQueue 0 calls, 0 rows, 0 strands>"
 
 
 def rows_of(entries) -> int:

@@ -3,7 +3,7 @@
 import asyncio
 
 from serinus.core.errors import DeadlinePassed, Overloaded
-from serinus.serving.batching.batch_queue import Entry
+from serinus.serving.batching.batch_queue import BatchQueue, Entry
 from serinus.serving.batching.expiry import Expiry
 from tests.support.fakes import FAR, request
 from tests.support.virtual_loop import virtual
@@ -17,13 +17,15 @@ class Watch:
         self.looks = 0
         self.ends: list[tuple[float, type]] = []
         self.expiry = Expiry(self.loop, self._time, queue_timeout_s)
+        self.queue = BatchQueue()
 
     def _time(self) -> float:
         self.looks += 1
         return self.loop.time()
 
-    def entry(self, deadline: float, *, waits: bool = True) -> Entry:
-        entry = Entry(request(1, deadline=deadline), None, 1, self.loop.time(), self.loop.create_future(), waits)
+    def entry(self, deadline: float) -> Entry:
+        entry = Entry(request(1, deadline=deadline), None, 1, self.loop.time(), self.loop.create_future())
+        self.queue.push(entry)
         entry.answer.add_done_callback(lambda answer: self.ends.append((self.loop.time(), type(answer.exception()))))
         self.expiry.watch(entry)
         return entry
@@ -47,7 +49,7 @@ async def test_waiting_is_limited_and_running_is_not():
     watch.entry(5.0)
     watch.entry(0.5)
     await asyncio.sleep(0.7)
-    taken.is_waiting = False
+    watch.queue.remove([taken])
     await asyncio.sleep(10)
     assert watch.ends == [(0.5, DeadlinePassed), (1.0, Overloaded), (5.0, DeadlinePassed)]
 

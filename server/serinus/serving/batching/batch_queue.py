@@ -1,12 +1,15 @@
-"""The calls that wait for a run: in order of priority, then of arrival, apart by what can be joined."""
+"""The calls that wait for a run, apart by what can be joined, and in which order they are served."""
 
 import asyncio
 import dataclasses
+import heapq
+import itertools
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator
 
 from serinus.core.errors import DeadlinePassed
 from serinus.core.predictor import Request, Response
+from serinus.serving.batching.fair_shares import FairShares, Place, Room, Share
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -19,7 +22,7 @@ class Entry:
         level: 1 is the most urgent.
         since: Event-loop time in seconds at which it came.
         answer: Done when answered, failed, expired or cancelled; an entry whose answer is done never runs.
-        is_waiting: It is in the queue; false once it was taken for a run.
+        strand: Where it waits; None before it is pushed, and once it was taken for a run.
     """
 
     request: Request
@@ -27,7 +30,12 @@ class Entry:
     level: int
     since: float
     answer: asyncio.Future[Response]
-    is_waiting: bool = True
+    strand: "Strand | None" = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is in the queue."""
+        return self.strand is not None
 
     def fail(self, error: Exception) -> None:
         """End the call with `error`, unless it has ended."""
@@ -45,18 +53,32 @@ class Entry:
 
 
 @dataclasses.dataclass(slots=True, eq=False)
-class _Lane:
-    """Entries of one level that can be joined, in order of arrival."""
+class Strand:
+    """Entries of one share that can be joined, in order of arrival.
 
+    Attributes:
+        key: Of all of them.
+        share: On whose account they wait.
+        entries: At least one, but for the strand that an empty queue keeps.
+        rows: Of them.
+    """
+
+    key: Hashable
+    share: Share
     entries: OrderedDict[Entry, None] = dataclasses.field(default_factory=OrderedDict)
     rows: int = 0
 
-    def first(self) -> Entry:
-        return next(iter(self.entries))
-
 
 class BatchQueue:
-    """Waiting entries. The most urgent level goes first; within a level, the oldest.
+    """Waiting entries.
+
+    Of what can run goes first
+
+    1. the most urgent level;
+    2. once the queue has stood, that is, has not been empty for `stood_s`: the most critical;
+    3. the tenant that has been served the fewest rows while others waited as well;
+    4. the oldest, except where calls without a deadline of their own have waited for `stood_s`: of them the newest, in
+       turns with the tenant's calls that have one. Those who have waited long are the likeliest to have given up.
 
     Not bounded by itself: admission bounds the calls, and an entry leaves as soon as its call does.
 
@@ -65,101 +87,219 @@ class BatchQueue:
         rows: Their rows.
     """
 
-    def __init__(self) -> None:
-        self._lanes: dict[tuple[int, Hashable], _Lane] = {}
+    def __init__(self, *, stood_s: float = 0.5) -> None:
+        self._stood_s = stood_s
+        self._strands: dict[tuple[Hashable, Place], Strand] = {}
+        self._shares = FairShares()
+        self._last: Strand | None = None  # that was pushed to
+        self._now = 0.0  # when the last entry came: nothing else happens here that could bring a later time
+        self._stands_since = 0.0
         self.calls = 0
         self.rows = 0
 
+    @property
+    def has_stood(self) -> bool:
+        """Whether calls have waited here without a pause for so long that not all may be answered."""
+        return self.calls > 0 and self._now - self._stands_since >= self._stood_s
+
     def push(self, entry: Entry) -> None:
-        """Add an entry at the end of its lane."""
-        place = (entry.level, entry.key)
-        lane = self._lanes.get(place)
-        if lane is None:
-            lane = self._lanes[place] = _Lane()
-        lane.entries[entry] = None
-        rows = entry.request.rows
-        lane.rows += rows
+        """Add an entry behind those of its strand."""
+        request = entry.request
+        now = self._now = entry.since
+        if not self.calls:
+            self._stands_since = now
+        place = (entry.level, request.criticality, request.tenant, request.has_deadline)
+        strand = self._last
+        if strand is None or strand.share.place != place or strand.key != entry.key:
+            strand = self._last = self._open(entry.key, place)
+        entry.strand = strand
+        strand.entries[entry] = None
+        share, rows = strand.share, request.rows
+        share.calls += 1
+        share.rows += rows
+        strand.rows += rows
         self.rows += rows
         self.calls += 1
 
+    def _open(self, key: Hashable, place: Place) -> Strand:
+        if not self.calls:
+            for idle in tuple(self._strands.values()):
+                self._close(idle)
+        share = self._shares.open(place)
+        strand = self._strands.get((key, share.place))
+        if strand is None:
+            strand = self._strands[key, share.place] = Strand(key, share)
+        return strand
+
     def discard(self, entry: Entry) -> None:
         """Remove an entry, if it still waits."""
-        if entry.is_waiting:
-            place = (entry.level, entry.key)
-            self._remove(place, self._lanes[place], entry)
+        if (strand := entry.strand) is not None:
+            self._remove(strand, entry)
 
     def head(self) -> Entry:
         """The entry that runs next; the queue is not empty."""
-        if len(self._lanes) == 1:
-            (lane,) = self._lanes.values()
-            return lane.first()
-        return min((lane.first() for lane in self._lanes.values()), key=_urgency)
+        if len(self._strands) == 1:
+            (strand,) = self._strands.values()
+            return self._first(strand)
+        return self._first(min(self._strands.values(), key=self._rank))
 
     def heads(self) -> Iterator[Entry]:
-        """The first entry of each lane, the one that runs next first; for a queue that is not changed meanwhile."""
-        yield self.head()  # nearly always enough, and cheaper than sorting
-        yield from sorted((lane.first() for lane in self._lanes.values()), key=_urgency)[1:]
+        """The first entry of each level of each kind that can be joined, the one that runs next first.
+
+        For a queue that is not changed meanwhile.
+        """
+        head = self.head()
+        yield head  # nearly always enough, and cheaper than sorting
+        seen = {(head.level, head.key)}
+        for strand in sorted(self._strands.values(), key=self._rank):
+            lane = (strand.share.level, strand.key)
+            if lane not in seen:
+                seen.add(lane)
+                yield self._first(strand)
+
+    def joinable(self, head: Entry) -> Iterator[Entry]:
+        """`head`, then the others that can join it in order of service; for a queue that is not changed meanwhile."""
+        if len(self._strands) == 1:
+            (strand,) = self._strands.values()
+            return self._in_order(strand)
+        strands = [strand for strand in self._strands.values() if strand.key == head.key]
+        if len(strands) == 1:
+            return self._in_order(strands[0])
+        return itertools.chain((head,), (entry for entry in self._in_turns(strands, head) if entry is not head))
+
+    def joinable_rows(self, head: Entry) -> int:
+        """Rows that could share a run with `head`, its own included."""
+        if len(self._strands) == 1:
+            return self.rows
+        return sum([strand.rows for strand in self._strands.values() if strand.key == head.key])
+
+    def take(self, head: Entry, rows: int) -> list[Entry]:
+        """Remove and return entries for one run of at most `rows` rows that can join `head`, in order of service.
+
+        At least one, even if it has more rows. Order is kept: an entry that does not fit ends the search.
+        """
+        taken: list[Entry] = []
+        for entry in self.joinable(head):
+            if taken and entry.request.rows > rows:
+                break
+            taken.append(entry)
+            rows -= entry.request.rows
+        self.remove(taken)
+        return taken
+
+    def remove(self, entries: Collection[Entry]) -> None:
+        """Take entries that wait out of the queue, for one run; their tenants have had their turn."""
+        if len(self._strands) > 1:
+            for entry in entries:
+                if entry.strand is not None:
+                    self._shares.charge(entry.strand.share, entry.request.rows)
+        for entry in entries:
+            self.discard(entry)
 
     def drain(self) -> list[Entry]:
         """Remove and return all entries."""
-        entries = [entry for lane in self._lanes.values() for entry in lane.entries]
+        entries = [entry for strand in self._strands.values() for entry in strand.entries]
         for entry in entries:
             self.discard(entry)
         return entries
 
-    def joinable_rows(self, head: Entry) -> int:
-        """Rows that could share a run with `head`, its own included."""
-        if len(self._lanes) == 1:
-            return self.rows
-        return sum(lane.rows for (_, key), lane in self._lanes.items() if key == head.key)
+    # What admission asks.
 
-    def joinable(self, head: Entry) -> Iterator[Entry]:
-        """`head`, then the others that can join it in order of service; for a queue that is not changed meanwhile."""
-        yield head
-        for place in sorted((place for place in self._lanes if place[1] == head.key), key=_level):
-            yield from (entry for entry in self._lanes[place].entries if entry is not head)
+    def rows_ahead(self, level: int, request: Request) -> int:
+        """Most of the waiting rows that run before a call that came now; calls that come later may still pass it."""
+        place = (level, request.criticality, request.tenant, request.has_deadline)
+        return self._shares.rows_ahead(place, request.rows, has_stood=self.has_stood)
 
-    def remove(self, entries: Iterable[Entry]) -> None:
-        """Take entries that wait out of the queue, for one run."""
-        for entry in entries:
-            self.discard(entry)
+    def give_way(self, request: Request) -> tuple[Room, Entry | None]:
+        """Whether a call, for which there is no place, takes that of another; the other is removed and returned."""
+        share = self._shares.to_give_way(request.criticality, request.tenant) if self.calls else None
+        if share is None:
+            return (Room.SHARE_USED if self._shares.is_used(request.tenant) else Room.NONE), None
+        newest = [next(reversed(strand.entries)) for strand in self._strands.values() if strand.share is share]
+        entry = max(newest, key=_arrival)
+        self.discard(entry)
+        return Room.MADE, entry
 
-    def take(self, head: Entry, rows: int) -> list[Entry]:
-        """Remove and return entries for one run of at most `rows` rows that can join `head`, the most urgent first.
+    # The order.
 
-        At least one, even if it has more rows. Order within a lane is kept: an entry that does not fit ends its search.
-        """
-        taken: list[Entry] = []
-        for place in sorted((place for place in self._lanes if place[1] == head.key), key=_level):
-            lane = self._lanes[place]
-            while lane.entries:
-                entry = lane.first()
-                if taken and entry.request.rows > rows:
-                    break
-                self._remove(place, lane, entry)
-                taken.append(entry)
-                rows -= entry.request.rows
-            if rows <= 0:
-                break
-        return taken
+    def _first(self, strand: Strand) -> Entry:
+        return next(reversed(strand.entries) if self._newest_first(strand) else iter(strand.entries))
 
-    def _remove(self, place: tuple[int, Hashable], lane: _Lane, entry: Entry) -> None:
-        del lane.entries[entry]
-        entry.is_waiting = False
+    def _in_order(self, strand: Strand) -> Iterator[Entry]:
+        return reversed(strand.entries) if self._newest_first(strand) else iter(strand.entries)
+
+    def _newest_first(self, strand: Strand) -> bool:
+        return not strand.share.has_deadline and self._now - next(iter(strand.entries)).since >= self._stood_s
+
+    def _rank(self, strand: Strand) -> tuple[int, int, float, float, float]:
+        share, since = strand.share, self._first(strand).since
+        if self.has_stood:
+            return share.level, share.criticality, share.account.served, share.served, since
+        return share.level, 0, share.account.served, 0.0, since
+
+    def _in_turns(self, strands: Iterable[Strand], head: Entry) -> Iterator[Entry]:
+        """Entries of several strands in order of service, as if each were served when it is yielded, after `head`."""
+        has_stood = self.has_stood
+        by_account = {strand.share.account: strand.share.account.served for strand in strands}
+        by_share = {strand.share: strand.share.served for strand in strands}
+        ties = itertools.count()
+
+        def served(share: Share, rows: int) -> None:
+            by_account[share.account] += rows
+            by_share[share] += rows
+
+        def rank(share: Share, since: float) -> tuple[int, int, float, float, float]:
+            if has_stood:
+                return share.level, share.criticality, by_account[share.account], by_share[share], since
+            return share.level, 0, by_account[share.account], 0.0, since
+
+        if head.strand is not None:
+            served(head.strand.share, head.request.rows)
+        waiting = []
+        for strand in strands:
+            entries = self._in_order(strand)
+            first = next(entries)
+            waiting.append((rank(strand.share, first.since), next(ties), strand.share, first, entries))
+        heapq.heapify(waiting)
+        while waiting:
+            ranked, tie, share, entry, entries = waiting[0]
+            if (now := rank(share, entry.since)) != ranked:  # others of the account were served meanwhile
+                heapq.heapreplace(waiting, (now, tie, share, entry, entries))
+                continue
+            yield entry
+            if entry is not head:
+                served(share, entry.request.rows)
+            following = next(entries, None)
+            if following is None:
+                heapq.heappop(waiting)
+            else:
+                heapq.heapreplace(waiting, (rank(share, following.since), tie, share, following, entries))
+
+    def _remove(self, strand: Strand, entry: Entry) -> None:
+        del strand.entries[entry]
+        entry.strand = None
         rows = entry.request.rows
-        lane.rows -= rows
+        share = strand.share
+        share.calls -= 1
+        share.rows -= rows
+        strand.rows -= rows
         self.rows -= rows
         self.calls -= 1
-        if not lane.entries:
-            del self._lanes[place]
+        # The last strand stays: the next call is probably like this one, and to make a strand costs more than the rest.
+        if not strand.entries and self.calls:
+            self._close(strand)
+
+    def _close(self, strand: Strand) -> None:
+        share = strand.share
+        del self._strands[strand.key, share.place]
+        if strand is self._last:
+            self._last = None
+        if not share.calls:
+            self._shares.close(share)
 
     def __repr__(self) -> str:
-        return f"<BatchQueue {self.calls} calls, {self.rows} rows, {len(self._lanes)} lanes>"
+        return f"<BatchQueue {self.calls} calls, {self.rows} rows, {len(self._strands) if self.calls else 0} strands>"
 
 
-def _urgency(entry: Entry) -> tuple[int, float]:
-    return (entry.level, entry.since)
-
-
-def _level(place: tuple[int, Hashable]) -> int:
-    return place[0]
+def _arrival(entry: Entry) -> float:
+    return entry.since
