@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -10,7 +9,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-_TICKS = os.sysconf("SC_CLK_TCK")
+from serinus.bench.server_use import ProcessTree
+
 _HERE = Path(__file__).resolve().parent.parent
 
 SERINUS = str(Path(sys.executable).parent / "serinus")
@@ -23,12 +23,15 @@ class ServerProcess:
     Attributes:
         port: Where it takes gRPC calls.
         started_s: From the start of the process to the line that says it is ready.
+        meter: What it uses, all of its processes together.
+        http_port: Where it shows its metrics; 0 where it does not.
     """
 
-    def __init__(self, process: subprocess.Popen[str], port: int, started_s: float) -> None:
-        self._process = process
+    def __init__(self, process: subprocess.Popen[str], port: int, started_s: float, *, http_port: int = 0) -> None:
         self.port = port
         self.started_s = started_s
+        self.meter = ProcessTree(process.pid)
+        self.http_port = http_port
 
     @property
     def target(self) -> str:
@@ -37,13 +40,11 @@ class ServerProcess:
 
     def cpu_s(self) -> float:
         """User and system time of all threads since the start, in seconds."""
-        stat = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(stat[11]) + int(stat[12])) / _TICKS
+        return self.meter.use().cpu_s
 
     def rss_mib(self) -> float:
-        """Memory that the process holds, in MiB."""
-        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+        """Memory that its processes hold, in MiB."""
+        return self.meter.use().memory_bytes / (1 << 20)
 
 
 @contextlib.contextmanager
@@ -57,8 +58,9 @@ def running(command: Sequence[str]) -> Iterator[ServerProcess]:
         if not line:
             raise RuntimeError(f"{' '.join(command)} ended with {process.wait()} before it was ready")
         said = json.loads(line)
-        port = said["grpc_port"] if isinstance(said, dict) else said
-        yield ServerProcess(process, port, time.perf_counter() - began)
+        ports = said if isinstance(said, dict) else {"grpc_port": said, "http_port": 0}
+        started_s = time.perf_counter() - began
+        yield ServerProcess(process, ports["grpc_port"], started_s, http_port=ports["http_port"])
 
 
 @contextlib.contextmanager

@@ -1,9 +1,10 @@
-"""What was measured, for a person and for a program."""
+"""What was measured, for a person, for a program and for a README."""
 
 import dataclasses
 import json
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -11,29 +12,19 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from harness.rows import Row, Verdict
 
 _PACKAGES = ("grpcio", "protobuf", "onnxruntime", "numpy", "uvloop")
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One figure.
-
-    Attributes:
-        aim: Number of the aim that it answers for.
-        what: What was measured.
-        figure: What came out, with its unit.
-        aimed_at: What it should be, or "".
-    """
-
-    aim: int
-    what: str
-    figure: str
-    aimed_at: str = ""
+_ORDER = (Verdict.MISSED, Verdict.VOID, Verdict.MET, Verdict.NONE)
+_STYLES = {Verdict.MISSED: "bold red", Verdict.VOID: "bold yellow", Verdict.MET: "green", Verdict.NONE: ""}
+_WIDTH_OF_A_PIPE = 160
+_HERE = Path(__file__).resolve().parent
 
 
 def machine() -> dict[str, str]:
-    """What the figures were taken on."""
+    """What the figures were taken on, and of which revision."""
     model = next(
         (
             line.partition(":")[2].strip()
@@ -48,25 +39,61 @@ def machine() -> dict[str, str]:
         "load average before": f"{os.getloadavg()[0]:.2f}",
         "python": platform.python_version(),
         **{package: version(package) for package in _PACKAGES},
+        "revision": _revision(),
     }
+
+
+def in_order(rows: Sequence[Row]) -> list[Row]:
+    """Missed aims first, then void ones, then those that are met, then what only stands beside them."""
+    return sorted(rows, key=lambda row: (_ORDER.index(row.verdict), row.aim))
 
 
 def show(rows: Sequence[Row], facts: dict[str, str]) -> None:
     """Print a table."""
-    console = Console()
-    table = Table("aim", "what", "measured", "aimed at")
-    for row in rows:
-        table.add_row(str(row.aim), row.what, row.figure, row.aimed_at)
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE)
+    table = Table("aim", "what", "measured", "aimed at", "")
+    for row in in_order(rows):
+        style = _STYLES[row.verdict]
+        table.add_row(str(row.aim), Text(row.what), Text(row.figure), Text(row.aimed_at), Text(_said(row), style))
     console.print(table)
-    console.print(", ".join(f"{key} {value}" for key, value in facts.items()))
+    console.print(", ".join(f"{key} {value}" for key, value in facts.items()), markup=False)
+
+
+def markdown(rows: Sequence[Row], facts: dict[str, str]) -> str:
+    """The same table for a README."""
+    lines = ["| aim | what | measured | aimed at | |", "|---|---|---|---|---|"]
+    for row in in_order(rows):
+        said = f"**{_said(row)}**" if row.verdict in {Verdict.MISSED, Verdict.VOID} else _said(row)
+        cells = (str(row.aim), row.what, row.figure, row.aimed_at, said)
+        lines.append("| " + " | ".join(text.replace("|", "\\|") for text in cells) + " |")
+    lines += ["", f"`{_command()}`; " + ", ".join(f"{key} {value}" for key, value in facts.items()), ""]
+    return "\n".join(lines)
 
 
 def save(rows: Sequence[Row], facts: dict[str, str], path: Path) -> None:
-    """Write the figures, the machine and the command as JSON."""
-    path.parent.mkdir(exist_ok=True)
+    """Write the figures, the machine and the command as JSON, and the table as Markdown beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     content = {
-        "command": " ".join(["python", *sys.argv]),
+        "command": _command(),
         "machine": facts,
-        "rows": [dataclasses.asdict(row) for row in rows],
+        "spread": "median of interleaved repeats, and the range that they cover",
+        "rows": [{**dataclasses.asdict(row), "verdict": row.verdict.value} for row in in_order(rows)],
     }
     path.write_text(json.dumps(content, indent=2) + "\n")
+    path.with_suffix(".md").write_text(markdown(rows, facts))
+
+
+def _said(row: Row) -> str:
+    return f"{row.verdict.value}: {row.why}" if row.why else row.verdict.value
+
+
+def _command() -> str:
+    return " ".join(["python", *sys.argv])
+
+
+def _revision() -> str:
+    try:
+        command = ["git", "-C", str(_HERE), "describe", "--always", "--dirty"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

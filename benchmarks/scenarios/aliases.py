@@ -9,12 +9,13 @@ from pathlib import Path
 import grpc.aio
 import numpy as np
 
-from harness.load import raw_unary
-from harness.models import infer_message, layered
+from harness.models import layered
+from harness.plan import Plan
 from harness.processes import ServerProcess, serinus_server
-from harness.report import Row
+from harness.rows import Row
 from open_inference import grpc_service_pb2 as oip
-from scenarios.unary import INFER
+from serinus.bench.messages import oip_message
+from serinus.bench.transports import INFER
 from serinus_client import AsyncClient
 
 MOVED = ("1.0.0", "1.0.1")
@@ -34,7 +35,7 @@ class _Move:
     there_s: float
 
 
-def measure(repeats: int, _calls: int) -> list[Row]:
+def measure(plan: Plan) -> list[Row]:
     """Moves between loaded versions take turns with moves that must load their version first."""
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder, "state")
@@ -42,7 +43,7 @@ def measure(repeats: int, _calls: int) -> list[Row]:
             asyncio.run(register_pair(here, Path(folder), "loaded", keep_both=True))
             asyncio.run(register_pair(here, Path(folder), "loading", keep_both=False))
             found: dict[str, list[_Move]] = {"loaded": [], "loading": []}
-            for _ in range(repeats):
+            for _ in range(plan.repeats):
                 for model, moves in found.items():
                     moves.extend(asyncio.run(_moves(here, there, model)))
     what = {"loaded": "both versions loaded", "loading": "1 MiB to load first"}
@@ -92,10 +93,10 @@ async def _moves(here: ServerProcess, there: ServerProcess, model: str) -> list[
 
 async def _first_answer_at(channel: grpc.aio.Channel, model: str, number: int) -> float:
     """When the first answer of that version came."""
-    call = raw_unary(channel, INFER, infer_message(model, "x", np.ones((1, 512), np.float32), "FP32"))
+    call, message = channel.unary_unary(INFER), oip_message(model, {"x": np.ones((1, 512), np.float32)})
     async with asyncio.timeout(_AT_MOST_S):
         while True:
-            answer = await call()
+            answer = await call(message)
             if oip.ModelInferResponse.FromString(answer).model_version == str(number):
                 return time.perf_counter()
             await asyncio.sleep(_PAUSE_S)

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from harness.models import layered
+from harness.plan import Plan
 from harness.processes import ServerProcess, serinus_server
-from harness.report import Row
+from harness.rows import Row
 from serinus_client import AsyncClient
 
 _MIB = 8
@@ -16,9 +17,12 @@ _LOOKS = (20, 50, 100, 150, 200)  # after so many cycles
 _SETTLED_S = 0.3
 
 
-def measure(_repeats: int, _calls: int) -> list[Row]:
+def measure(plan: Plan) -> list[Row]:
     """Resident memory after numbers of cycles, and its slope."""
-    with tempfile.TemporaryDirectory() as folder, serinus_server(state=Path(folder, "state")) as server:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serinus_server(flags=plan.server_flags, state=Path(folder, "state")) as server,
+    ):
         found = asyncio.run(_cycles(server, Path(folder)))
     slope_kib = np.polyfit(list(found), list(found.values()), 1)[0] * 1024
     sizes = ", ".join(f"{mib:.1f}" for mib in found.values())

@@ -1,48 +1,76 @@
 """Aim 2: what a call costs when the SDK puts many into one message, against a unary call of the SDK."""
 
 import asyncio
-import statistics
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from harness.load import Load, closed_loop
 from harness.models import tiny
+from harness.plan import Plan
 from harness.processes import ServerProcess, serinus_server
-from harness.report import Row
-from serinus_client import AsyncClient, Transport
+from harness.rows import Row, at_least, at_most, beside
+from serinus.bench.load import closed_loop
+from serinus.bench.run import Run
+from serinus.bench.spread import Spread
+from serinus.bench.transports import frames_call
+from serinus_client import NO_RETRIES, AsyncClient, Transport
 
 _CALLERS = (16, 64, 256)
 
 
-def measure(repeats: int, calls: int) -> list[Row]:
-    """Interleaved runs; each figure is the median of its repeats."""
-    unary: list[Load] = []
-    frames: dict[int, list[Load]] = {callers: [] for callers in _CALLERS}
-    with tempfile.TemporaryDirectory() as folder, serinus_server(f"tiny={tiny(Path(folder))}") as server:
-        for _ in range(repeats):
-            unary.append(asyncio.run(_load(server, Transport.UNARY, 16, calls)))
+def measure(plan: Plan) -> list[Row]:
+    """Interleaved runs."""
+    unary: list[Run] = []
+    frames: dict[int, list[Run]] = {callers: [] for callers in _CALLERS}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serinus_server(f"tiny={tiny(Path(folder))}", flags=plan.server_flags) as server,
+    ):
+        for _ in range(plan.repeats):
+            unary.append(asyncio.run(_load(server, Transport.UNARY, 16, plan.calls)))
             for callers, runs in frames.items():
-                runs.append(asyncio.run(_load(server, Transport.FRAMES, callers, calls * 8)))
-    rows = [Row(2, "SDK unary, 16 callers", _figures(unary))]
-    rows.extend(Row(2, f"SDK frames, {callers} callers", _figures(runs)) for callers, runs in frames.items())
-    cpu = statistics.median(run.server_cpu_us for run in frames[256])
-    faster = statistics.median(run.calls_per_s for run in frames[256]) / statistics.median(
-        run.calls_per_s for run in unary
-    )
-    rows.append(Row(2, "frames, 256 callers: server CPU a call", f"{cpu:.1f} us", "<= 25 us"))
-    rows.append(Row(2, "frames, 256 callers: calls/s against own unary", f"{faster:.1f} x", ">= 10 x"))
-    return rows
+                runs.append(asyncio.run(_load(server, Transport.FRAMES, callers, plan.calls * 8)))
+    named = {
+        "SDK unary, 16 callers": unary,
+        **{f"SDK frames, {callers} callers": runs for callers, runs in frames.items()},
+    }
+    figures = [
+        ("server CPU a call", "us", _server_us),
+        ("caller's CPU a call", "us", _caller_us),
+        ("calls a second", "/s", _rate),
+        ("rows in a run, mean", "", _batch_rows),
+    ]
+    most = frames[max(_CALLERS)]
+    faster = Spread.of(most, _rate).over(Spread.of(unary, _rate))
+    return [
+        *(
+            beside(2, f"{name}: {what}", Spread.of(runs, figure), unit)
+            for name, runs in named.items()
+            for what, unit, figure in figures
+        ),
+        at_most(2, "frames, 256 callers: server CPU a call", Spread.of(most, _server_us), 25, "us"),
+        at_least(2, "frames, 256 callers: calls a second against own unary", faster, 10, "x"),
+    ]
 
 
-def _figures(runs: list[Load]) -> str:
-    cpu = statistics.median(run.server_cpu_us for run in runs)
-    rate = statistics.median(run.calls_per_s for run in runs)
-    return f"{cpu:.1f} us CPU a call, {rate:.0f}/s"
+def _server_us(run: Run) -> float:
+    return run.server_cpu_us
 
 
-async def _load(server: ServerProcess, transport: Transport, callers: int, calls: int) -> Load:
-    row = np.ones((1, 8), np.float32)
-    async with AsyncClient(server.target, transport=transport) as client:
-        return await closed_loop(server, lambda: client.predict("tiny", {"x": row}), callers=callers, calls=calls)
+def _caller_us(run: Run) -> float:
+    return run.generator_cpu_us
+
+
+def _rate(run: Run) -> float:
+    return run.throughput_per_s
+
+
+def _batch_rows(run: Run) -> float:
+    return float(run.batch_rows.mean())
+
+
+async def _load(server: ServerProcess, transport: Transport, callers: int, calls: int) -> Run:
+    async with AsyncClient(server.target, transport=transport, retry=NO_RETRIES) as client:
+        call = frames_call(client, "tiny", [{"x": np.ones((1, 8), np.float32)}])
+        return await closed_loop(call, callers=callers, calls=calls, meter=server.meter)

@@ -9,15 +9,16 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import grpc.aio
 import numpy as np
 
-from harness.load import raw_unary
-from harness.models import infer_message, layered, tiny
-from harness.paced import Paced, elapsed, joined, paced
+from harness.models import layered, tiny
+from harness.plan import Plan
 from harness.processes import SERINUS, ServerProcess, serinus_server
-from harness.report import Row
-from scenarios.unary import INFER
+from harness.rows import Row, at_most
+from harness.steady import failures, steady
+from serinus.bench.run import Run, pooled_latency_s
+from serinus.bench.spread import Spread
+from serinus.bench.transports import Way, opened
 from serinus_client import AsyncClient
 
 _MIB = 100
@@ -33,11 +34,11 @@ _REGISTER, _LOAD = "register", f"{_LOADS} times load and unload"
 class _Phase:
     """The neighbour's calls while something went on, and for how many seconds it did."""
 
-    calls: Paced
+    calls: Run
     seconds: float
 
 
-def measure(repeats: int, _calls: int) -> list[Row]:
+def measure(plan: Plan) -> list[Row]:
     """Each repeat registers and loads another 100 MiB; what any other busy program does stands beside it."""
     found: list[dict[str, _Phase]] = []
     with (
@@ -46,7 +47,7 @@ def measure(repeats: int, _calls: int) -> list[Row]:
     ):
         # The first version of a model would be loaded at once.
         asyncio.run(_run(_register_command(server, layered(Path(folder, "first.onnx"), 1, 0), "1.0.0")))
-        for repeat in range(1, repeats + 1):
+        for repeat in range(1, plan.repeats + 1):
             path = layered(Path(folder, "model.onnx"), _MIB, repeat)
             found.append(asyncio.run(_repeat(server, path, f"1.0.{repeat}")))
     return [row for name in found[0] for row in _rows(name, found)]
@@ -54,28 +55,35 @@ def measure(repeats: int, _calls: int) -> list[Row]:
 
 def _rows(name: str, found: list[dict[str, _Phase]]) -> list[Row]:
     phases = [each[name] for each in found]
-    calls = joined([phase.calls for phase in phases])
-    figures = ", ".join(f"{label} {calls.percentile_ms(percent):.2f}" for label, percent in _SHOWN)
-    rows = [Row(12, f"neighbour, {name}: {calls.calls} calls", f"{figures} ms")]
-    if name is not _BEFORE:
-        ratios = [each[name].calls.percentile_ms(99) / each[_BEFORE].calls.percentile_ms(99) for each in found]
-        aim = "<= 2" if name in {_REGISTER, _LOAD} else ""
-        each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
-        rows.append(Row(12, f"neighbour, {name}: p99 ratio", f"{statistics.median(ratios):.2f} ({each})", aim))
+    runs = [phase.calls for phase in phases]
+    calls = sum(run.calls for run in runs)
+    figures = ", ".join(f"{label} {pooled_latency_s(runs, percent) * 1e3:.2f}" for label, percent in _SHOWN)
+    rows = [Row(12, f"neighbour, {name}: {calls} calls", f"{figures} ms")]
     if name in {_REGISTER, _LOAD}:
-        rows.append(Row(12, f"neighbour, {name}: failed", f"{calls.failed}", "0"))
+        before = [each[_BEFORE].calls for each in found]
+        ratio = Spread.of(runs, _p99_s).over(Spread.of(before, _p99_s))
+        failed = failures(runs)
         seconds = statistics.median(phase.seconds for phase in phases)
-        rows.append(Row(12, f"{name} of {_MIB} MiB beside those calls", f"{seconds:.2f} s"))
+        rows += [
+            at_most(12, f"neighbour, {name}: p99 against before", ratio, 2, "x"),
+            at_most(12, f"neighbour, {name}: failed {failed}".rstrip(), float(sum(run.failed for run in runs)), 0),
+            Row(12, f"{name} of {_MIB} MiB beside those calls", f"{seconds:.2f} s"),
+        ]
     return rows
+
+
+def _p99_s(run: Run) -> float:
+    return run.latency_s(99)
 
 
 _SHOWN = (("p50", 50), ("p99", 99), ("longest", 100))
 
 
 async def _repeat(server: ServerProcess, path: Path, version: str) -> dict[str, _Phase]:
-    async with grpc.aio.insecure_channel(server.target) as channel, AsyncClient(server.target) as client:
-        message = infer_message("tiny", "x", np.ones((1, 8), np.float32), "FP32")
-        call = raw_unary(channel, INFER, message)
+    async with (
+        opened(server.target, "tiny", [{"x": np.ones((1, 8), np.float32)}], Way.OIP) as call,
+        AsyncClient(server.target) as client,
+    ):
 
         async def beside(work: Callable[[], Awaitable[object]]) -> _Phase:
             is_over, began = asyncio.Event(), time.perf_counter()
@@ -87,7 +95,7 @@ async def _repeat(server: ServerProcess, path: Path, version: str) -> dict[str, 
                 finally:
                     is_over.set()
 
-            calls, seconds = await asyncio.gather(paced(call, per_s=_PER_S, until=is_over), worked())
+            calls, seconds = await asyncio.gather(steady(call, _PER_S, until=is_over), worked())
             return _Phase(calls, seconds)
 
         async def load_again_and_again() -> None:
@@ -96,7 +104,7 @@ async def _repeat(server: ServerProcess, path: Path, version: str) -> dict[str, 
                 await client.admin.load_model("large", version)
                 await client.admin.unload_model("large", version)
 
-        await paced(call, per_s=_PER_S, until=await elapsed(1.0))
+        await steady(call, _PER_S, 1.0)
         return {
             _BEFORE: await beside(lambda: asyncio.sleep(_CALM_S)),
             _BUSY_CORE: await beside(_busy),

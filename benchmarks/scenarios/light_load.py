@@ -4,61 +4,78 @@ import asyncio
 import tempfile
 import time
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import grpc.aio
 import numpy as np
+import numpy.typing as npt
 import onnxruntime
 
-from harness.load import Load, closed_loop, raw_unary
-from harness.models import infer_message, magika, tiny
+from harness.models import magika, tiny
+from harness.plan import Plan
 from harness.processes import ServerProcess, serinus_server
-from harness.report import Row
-from scenarios.unary import INFER
+from harness.rows import Row, at_most, beside
+from serinus.bench.load import closed_loop
+from serinus.bench.run import Run
+from serinus.bench.spread import Spread
+from serinus.bench.transports import Way, opened
 
 
-def measure(repeats: int, calls: int) -> list[Row]:
+class _Case(NamedTuple):
+    """A model, what to send it, and how often."""
+
+    path: Path
+    inputs: dict[str, npt.NDArray[Any]]
+    calls: int
+
+
+def measure(plan: Plan) -> list[Row]:
     """Rows for the tiny model and for magika, each with the in-process run beside it."""
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
-        path = tiny(Path(folder))
         content = np.random.default_rng(0).integers(0, 256, (1, 2048), np.int32)
         cases = {
-            "tiny": (path, "x", np.ones((1, 8), np.float32), "FP32", calls),
-            "magika": (magika(), "bytes", content, "INT32", max(200, calls // 10)),
+            "tiny": _Case(tiny(Path(folder)), {"x": np.ones((1, 8), np.float32)}, plan.calls),
+            "magika": _Case(magika(), {"bytes": content}, max(200, plan.calls // 10)),
         }
-        with serinus_server(*(f"{name}={case[0]}" for name, case in cases.items())) as server:
-            for name, (model, tensor, value, datatype, count) in cases.items():
-                alone: list[float] = []
-                loads: list[Load] = []
-                message = infer_message(name, tensor, value, datatype)
-                for _ in range(repeats):
-                    alone.extend(_in_process(model, tensor, value, count // 2))
-                    loads.append(asyncio.run(_one_caller(server, message, count)))
-                waits = np.concatenate([load.latencies_s for load in loads]) * 1e3
-                in_process, p50, p99 = np.median(alone) * 1e3, np.percentile(waits, 50), np.percentile(waits, 99)
-                rows += [
-                    Row(5, f"{name}: in process, one thread, p50", f"{in_process:.2f} ms"),
-                    Row(5, f"{name}: one caller, p50 / p99", f"{p50:.2f} / {p99:.2f} ms"),
-                    Row(5, f"{name}: p50 above in process", f"{p50 - in_process:.2f} ms", "<= 1.5 ms"),
-                    Row(5, f"{name}: p99 / p50", f"{p99 / p50:.2f}", "<= 2"),
-                ]
+        models = [f"{name}={case.path}" for name, case in cases.items()]
+        with serinus_server(*models, flags=plan.server_flags) as server:
+            for name, case in cases.items():
+                rows += _rows(name, server, case, plan.repeats)
     return rows
 
 
-def _in_process(model: Path, tensor: str, value: np.ndarray, runs: int) -> list[float]:
+def _rows(name: str, server: ServerProcess, case: _Case, repeats: int) -> list[Row]:
+    alone_ms: list[float] = []
+    runs: list[Run] = []
+    for _ in range(repeats):
+        alone_ms.append(float(np.median(_in_process_s(case))) * 1e3)
+        runs.append(asyncio.run(_one_caller(server, name, case)))
+    alone = Spread(tuple(alone_ms))
+    p50, p99 = (Spread(tuple(run.latency_s(percent) * 1e3 for run in runs)) for percent in (50, 99))
+    above = Spread(tuple(ours - theirs for ours, theirs in zip(p50.values, alone.values, strict=True)))
+    return [
+        beside(5, f"{name}: in process, one thread, p50", alone, "ms"),
+        beside(5, f"{name}: one caller, p50", p50, "ms"),
+        beside(5, f"{name}: one caller, p99", p99, "ms"),
+        at_most(5, f"{name}: one caller, p50 above in process", above, 1.5, "ms"),
+        at_most(5, f"{name}: one caller, p99 over p50", p99.over(p50), 2, "x"),
+    ]
+
+
+def _in_process_s(case: _Case) -> list[float]:
     """Seconds of each run, with the session settings that the server uses."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    session.run(None, {tensor: value})
+    session = onnxruntime.InferenceSession(case.path, options, providers=["CPUExecutionProvider"])
+    session.run(None, case.inputs)
     seconds: list[float] = []
-    for _ in range(runs):
+    for _ in range(case.calls // 2):
         began = time.perf_counter()
-        session.run(None, {tensor: value})
+        session.run(None, case.inputs)
         seconds.append(time.perf_counter() - began)
     return seconds
 
 
-async def _one_caller(server: ServerProcess, message: bytes, calls: int) -> Load:
-    async with grpc.aio.insecure_channel(server.target) as channel:
-        return await closed_loop(server, raw_unary(channel, INFER, message), callers=1, calls=calls)
+async def _one_caller(server: ServerProcess, model: str, case: _Case) -> Run:
+    async with opened(server.target, model, [case.inputs], Way.OIP) as call:
+        return await closed_loop(call, callers=1, calls=case.calls, meter=server.meter)

@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 
 from harness.models import layered
+from harness.plan import Plan
 from harness.processes import ServerProcess, serinus_server
-from harness.report import Row
+from harness.rows import Row
 from serinus_client import AsyncClient
 
 _SIZES_MIB = (1, 100)
@@ -35,10 +36,10 @@ class _Times:
     load_s: float
 
 
-def measure(repeats: int, _calls: int) -> list[Row]:
+def measure(plan: Plan) -> list[Row]:
     """Sizes take turns; a version of each is registered, loaded and unloaded in every repeat."""
     with tempfile.TemporaryDirectory() as folder, serinus_server(state=Path(folder, "state")) as server:
-        found = asyncio.run(_all(server, Path(folder), repeats))
+        found = asyncio.run(_all(server, Path(folder), plan.repeats))
     rows: list[Row] = []
     for mib, times in found.items():
         write_s, hash_s, register_s, load_s = (

@@ -6,18 +6,22 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import grpc.aio
 import numpy as np
 
-from harness.load import raw_unary
-from harness.models import infer_message, tiny
-from harness.paced import Paced, elapsed, joined, paced
+from harness.models import tiny
+from harness.plan import Plan
 from harness.processes import ServerProcess, serinus_server
-from harness.report import Row
+from harness.rows import Row, at_most
+from harness.steady import failures, percentiles, steady
 from open_inference import grpc_service_pb2 as oip
 from scenarios.aliases import MOVED, register_pair
-from scenarios.unary import INFER
+from serinus.bench.messages import oip_message
+from serinus.bench.run import Run
+from serinus.bench.spread import Spread
+from serinus.bench.transports import INFER, Way, channel, opened
 from serinus_client import AsyncClient
 
 _SWAPS = 1000  # over all repeats
@@ -42,19 +46,14 @@ class _Storm:
 
     swaps: int
     swaps_per_s: float
-    calm: Paced
-    neighbour: Paced
-    swapped: Paced
+    calm: Run
+    neighbour: Run
+    swapped: Run
     cores_before: float
     cores: float
 
-    @property
-    def ratio(self) -> float:
-        """The neighbour's p99 with swaps against without."""
-        return self.neighbour.percentile_ms(99) / self.calm.percentile_ms(99)
 
-
-def measure(repeats: int, _calls: int) -> list[Row]:
+def measure(plan: Plan) -> list[Row]:
     """Swaps between loaded versions take turns with swaps that load one version and unload the other."""
     found: dict[str, list[_Storm]] = {"loaded": [], "loading": []}
     with (
@@ -63,36 +62,30 @@ def measure(repeats: int, _calls: int) -> list[Row]:
     ):
         asyncio.run(register_pair(server, Path(folder), "loaded", keep_both=True))
         asyncio.run(register_pair(server, Path(folder), "loading", keep_both=False))
-        for _ in range(repeats):
+        for _ in range(plan.repeats):
             for model, storms in found.items():
-                storms.append(asyncio.run(_storm(server, model, -(-_SWAPS // repeats))))
+                storms.append(asyncio.run(_storm(server, model, -(-_SWAPS // plan.repeats))))
     what = {"loaded": "both loaded", "loading": "loading one, unloading the other"}
     return [row for model, storms in found.items() for row in _rows(what[model], storms)]
 
 
 def _rows(what: str, storms: list[_Storm]) -> list[Row]:
-    swapped, neighbour = (joined([getattr(each, name) for each in storms]) for name in ("swapped", "neighbour"))
-    calm = joined([each.calm for each in storms])
+    swapped, neighbour, calm = ([getattr(each, name) for each in storms] for name in ("swapped", "neighbour", "calm"))
     swaps = sum(each.swaps for each in storms)
-    failures = swapped.failures + neighbour.failures + calm.failures
-    ratios = [each.ratio for each in storms]
+    runs = [*swapped, *neighbour, *calm]
+    ratio = Spread.of(neighbour, _p99_s).over(Spread.of(calm, _p99_s))
     return [
         Row(11, f"{what}: swaps", f"{swaps}, {statistics.median(each.swaps_per_s for each in storms):.1f} a second"),
-        Row(
+        at_most(
             11,
-            f"{what}: failed of {swapped.calls} calls to it and {neighbour.calls} to the neighbour",
-            f"{swapped.failed} and {neighbour.failed}" + "".join(f"; {n} x {text}" for text, n in failures.items()),
-            "0",
+            f"{what}: failed of {sum(run.calls for run in runs)} calls {failures(runs)}".rstrip(),
+            float(sum(run.failed for run in runs)),
+            0,
         ),
-        Row(11, f"{what}: the swapped model's p50 / p99", _percentiles(swapped)),
-        Row(11, f"{what}: the neighbour's p50 / p99 before", _percentiles(calm)),
-        Row(11, f"{what}: the neighbour's p50 / p99 during", _percentiles(neighbour)),
-        Row(
-            11,
-            f"{what}: the neighbour's p99 ratio, median (of each repeat)",
-            f"{statistics.median(ratios):.2f} ({', '.join(f'{ratio:.2f}' for ratio in ratios)})",
-            "<= 2",
-        ),
+        Row(11, f"{what}: the swapped model's p50 / p99", percentiles(swapped)),
+        Row(11, f"{what}: the neighbour's p50 / p99 before", percentiles(calm)),
+        Row(11, f"{what}: the neighbour's p50 / p99 during", percentiles(neighbour)),
+        at_most(11, f"{what}: the neighbour's p99 during against before", ratio, 2, "x"),
         Row(
             11,
             f"{what}: cores that the server keeps busy, before / during",
@@ -102,23 +95,26 @@ def _rows(what: str, storms: list[_Storm]) -> list[Row]:
     ]
 
 
-def _percentiles(calls: Paced) -> str:
-    return f"{calls.percentile_ms(50):.2f} / {calls.percentile_ms(99):.2f} ms"
+def _p99_s(run: Run) -> float:
+    return run.latency_s(99)
 
 
 class _Swapped:
     """The calls of the swapped model, which tell which version answers."""
 
     def __init__(self, channel: grpc.aio.Channel, model: str) -> None:
-        self._call = raw_unary(channel, INFER, infer_message(model, "x", np.ones((1, 512), np.float32), "FP32"))
+        self._call: Any = channel.unary_unary(INFER)
+        self._message = oip_message(model, {"x": np.ones((1, 512), np.float32)})
         self._number = ""
         self._changed = asyncio.Event()
 
-    async def __call__(self) -> None:
-        answer = oip.ModelInferResponse.FromString(await self._call())
+    async def __call__(self, _number: int, timeout_s: float, /) -> int:
+        """Make one call."""
+        answer = oip.ModelInferResponse.FromString(await self._call(self._message, timeout=timeout_s))
         if answer.model_version != self._number:
             self._number = answer.model_version
             self._changed.set()
+        return 0
 
     async def answers_with(self, number: int) -> None:
         """Wait for that version's first answer."""
@@ -128,21 +124,23 @@ class _Swapped:
 
 
 async def _storm(server: ServerProcess, model: str, swaps: int) -> _Storm:
-    async with grpc.aio.insecure_channel(server.target) as channel, AsyncClient(server.target) as client:
-        swapped = _Swapped(channel, model)
-        message = infer_message("tiny", "x", np.ones((1, 8), np.float32), "FP32")
-        neighbour = raw_unary(channel, INFER, message)
+    async with (
+        channel(server.target) as open_channel,
+        opened(server.target, "tiny", [{"x": np.ones((1, 8), np.float32)}], Way.OIP) as neighbour,
+        AsyncClient(server.target) as client,
+    ):
+        swapped = _Swapped(open_channel, model)
 
-        async def load(until: asyncio.Event) -> tuple[Paced, Paced, float]:
+        async def load(until: asyncio.Event | None, seconds: float = _AT_MOST_S * 2) -> tuple[Run, Run, float]:
             cpu_s, began = server.cpu_s(), time.perf_counter()
             runs = await asyncio.gather(
-                paced(neighbour, per_s=_NEIGHBOUR_PER_S, until=until),
-                paced(swapped, per_s=_SWAPPED_PER_S, until=until),
+                steady(neighbour, _NEIGHBOUR_PER_S, seconds, until=until),
+                steady(swapped, _SWAPPED_PER_S, seconds, until=until),
             )
             return *runs, (server.cpu_s() - cpu_s) / (time.perf_counter() - began)
 
-        await load(await elapsed(1.0))
-        calm, _, cores_before = await load(await elapsed(_CALM_S))
+        await load(None, 1.0)
+        calm, _, cores_before = await load(None, _CALM_S)
         is_over = asyncio.Event()
         (stormy, under_swaps, cores), (done, seconds) = await asyncio.gather(
             load(is_over), _swap(client, model, swapped, swaps, is_over)

@@ -1,56 +1,59 @@
 """Aim 1: what a unary OIP call of a tiny model costs, against a bare `grpc.aio` echo of the same bytes."""
 
 import asyncio
-import statistics
 import tempfile
 from pathlib import Path
 
-import grpc.aio
 import numpy as np
 
-from harness.load import Load, closed_loop, raw_unary
-from harness.models import infer_message, tiny
+from harness.models import tiny
+from harness.plan import Plan
 from harness.processes import ServerProcess, echo_server, serinus_server
-from harness.report import Row
+from harness.rows import Row, at_least, at_most, beside
 from peers.mlserver_peer import mlserver
+from serinus.bench.load import closed_loop
+from serinus.bench.messages import oip_message
+from serinus.bench.run import Run
+from serinus.bench.spread import Spread
+from serinus.bench.transports import INFER, channel, raw_call
 
-INFER = "/inference.GRPCInferenceService/ModelInfer"
+ECHO = "/bench.Echo/Call"
 _CALLERS = 16
 
 
-def measure(repeats: int, calls: int) -> list[Row]:
-    """Interleaved runs of the servers; each figure is the median of its repeats."""
+def measure(plan: Plan) -> list[Row]:
+    """Interleaved runs of the servers."""
     with (
         tempfile.TemporaryDirectory() as folder,
         echo_server("asyncio") as plain,
         echo_server("uvloop") as fast,
-        serinus_server(f"tiny={tiny(Path(folder))}") as serinus,
+        serinus_server(f"tiny={tiny(Path(folder))}", flags=plan.server_flags) as serinus,
         mlserver("tiny", tiny(Path(folder))) as peer,
     ):
-        message = infer_message("tiny", "x", np.ones((1, 8), np.float32), "FP32")
+        message = oip_message("tiny", {"x": np.ones((1, 8), np.float32)})
         servers = {
-            "echo": (plain, "/bench.Echo/Call"),
-            "echo, uvloop": (fast, "/bench.Echo/Call"),
-            "serinus": (serinus, INFER),
-            "mlserver": (peer, INFER),
+            "bare grpc.aio echo, asyncio": (plain, ECHO),
+            "bare grpc.aio echo, uvloop": (fast, ECHO),
+            "ModelInfer, tiny model": (serinus, INFER),
+            "the same on MLServer": (peer, INFER),
         }
-        runs: dict[str, list[Load]] = {name: [] for name in servers}
-        for _ in range(repeats):
+        runs: dict[str, list[Run]] = {name: [] for name in servers}
+        for _ in range(plan.repeats):
             for name, (server, method) in servers.items():
-                runs[name].append(asyncio.run(_load(server, method, message, calls)))
-    cpu = {name: statistics.median(run.server_cpu_us for run in loads) for name, loads in runs.items()}
-    rate = {name: statistics.median(run.calls_per_s for run in loads) for name, loads in runs.items()}
+                runs[name].append(asyncio.run(_load(server, method, message, plan.calls)))
+    cpu_us = {name: Spread.of(found, lambda run: run.server_cpu_us) for name, found in runs.items()}
+    rates = {name: Spread.of(found, lambda run: run.throughput_per_s) for name, found in runs.items()}
+    slow, fast_echo, ours, theirs = servers
     return [
-        Row(1, "bare grpc.aio echo, asyncio", f"{cpu['echo']:.0f} us CPU a call, {rate['echo']:.0f}/s"),
-        Row(1, "bare grpc.aio echo, uvloop", f"{cpu['echo, uvloop']:.0f} us CPU a call, {rate['echo, uvloop']:.0f}/s"),
-        Row(1, "ModelInfer, tiny model", f"{cpu['serinus']:.0f} us CPU a call, {rate['serinus']:.0f}/s"),
-        Row(1, "the same on MLServer 1.7.1", f"{cpu['mlserver']:.0f} us CPU a call, {rate['mlserver']:.0f}/s"),
-        Row(1, "calls/s against MLServer", f"{rate['serinus'] / rate['mlserver']:.1f} x", ">= 2 x"),
-        Row(1, "ratio to the echo on asyncio", f"{cpu['serinus'] / cpu['echo']:.2f}", "<= 1.25"),
-        Row(1, "ratio to the echo on uvloop", f"{cpu['serinus'] / cpu['echo, uvloop']:.2f}", "<= 1.25"),
+        *(beside(1, f"{name}: server CPU a call", cpu_us[name], "us") for name in servers),
+        *(beside(1, f"{name}: calls a second, {_CALLERS} callers", rates[name], "/s") for name in servers),
+        at_least(1, "calls a second against MLServer", rates[ours].over(rates[theirs]), 2, "x"),
+        at_most(1, "server CPU a call against the echo on asyncio", cpu_us[ours].over(cpu_us[slow]), 1.25, "x"),
+        at_most(1, "server CPU a call against the echo on uvloop", cpu_us[ours].over(cpu_us[fast_echo]), 1.25, "x"),
     ]
 
 
-async def _load(server: ServerProcess, method: str, message: bytes, calls: int) -> Load:
-    async with grpc.aio.insecure_channel(server.target) as channel:
-        return await closed_loop(server, raw_unary(channel, method, message), callers=_CALLERS, calls=calls)
+async def _load(server: ServerProcess, method: str, message: bytes, calls: int) -> Run:
+    async with channel(server.target) as opened:
+        call = raw_call(opened, method, [message])
+        return await closed_loop(call, callers=_CALLERS, calls=calls, meter=server.meter)

@@ -90,6 +90,7 @@ async def open_loop(
     meter: Meter | None = None,
     late_s: float = LATE_S,
     most_open: int = MOST_OPEN,
+    until: asyncio.Event | None = None,
 ) -> Run:
     """Calls at `times`; the window ends after `duration_s`, and the run when all calls have ended.
 
@@ -103,11 +104,13 @@ async def open_loop(
         meter: Reads what the server uses.
         late_s: The run is void if the generator is later (p99).
         most_open: Calls open at once; more are not sent, and void the run.
+        until: Ends the window earlier once it is set.
     """
     if not 0 <= warmup_s < duration_s:
         raise ValueError(f"warmup_s: expected 0 to less than {duration_s}, got {warmup_s}")
     timeout_s = TIMEOUT_S if deadline_s is None else deadline_s
     notebook, window = Notebook(), _Window(meter)
+    until = until or asyncio.Event()
     start = time.monotonic()
     async with _OpenCalls(call, notebook, timeout_s=timeout_s, most=most_open) as open_calls:
         for number, due_s in enumerate(times[times <= duration_s].tolist()):
@@ -119,11 +122,14 @@ async def open_loop(
                 await _until(due)
             elif number % _IN_A_ROW == 0:
                 await asyncio.sleep(0)
+            if until.is_set():
+                break
             open_calls.send(number, due)
-        await _until(start + duration_s)
+        else:
+            await _until(start + duration_s)
         if not window.has_begun:
             window.begin(len(notebook), start + warmup_s)
-        window.end(start + duration_s)
+        window.end(min(start + duration_s, time.monotonic()))
         await open_calls.all_ended()
     return window.run(notebook, start, rows=rows, deadline_s=deadline_s, late_s=late_s)
 

@@ -2,12 +2,12 @@
 
 import collections
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
 
-from serinus.bench.calls import NOT_SENT, Outcome
+from serinus.bench.calls import ANSWERED, NOT_SENT, Outcome
 from serinus.bench.notes import Floats, Notes
 from serinus.bench.server_use import Use
 
@@ -167,3 +167,16 @@ class Run:
 
 def _percentile(values_s: Floats, percent: float) -> float:
     return float(np.percentile(values_s, percent)) if len(values_s) else float("nan")
+
+
+def pooled_latency_s(runs: Iterable[Run], percent: float) -> float:
+    """A percentile of the answered calls of several runs together."""
+    return _percentile(np.concatenate([run.latencies_s for run in runs]), percent)
+
+
+def pooled_failures(runs: Iterable[Run]) -> collections.Counter[Outcome]:
+    """How often the calls of several runs ended without an answer, by outcome."""
+    failures: collections.Counter[Outcome] = collections.Counter()
+    for run in runs:
+        failures.update({outcome: count for outcome, count in run.outcomes.items() if outcome != ANSWERED})
+    return failures
