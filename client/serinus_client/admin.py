@@ -1,6 +1,6 @@
 """Operating a server: what it is doing now, what it serves, who answers, and what was done to it."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 from serinus_api.v1 import admin_pb2 as pb
 from serinus_client.actor import default_actor
@@ -50,6 +50,22 @@ class AsyncAdmin(RolloutCalls, TrafficCalls):
         """Stop serving a version, or all of a model where `selector` is ""; calls inside are answered first."""
         request = pb.UnloadModelRequest(model=model, selector=selector, actor=actor or default_actor())
         return await self._tell("UnloadModel", request, pb.UnloadModelResponse, timeout_s)
+
+    async def learned_costs(
+        self, model: str = "", version: str = "", *, timeout_s: float | None = None
+    ) -> Sequence[pb.LearnedCosts]:
+        """What the runs of loaded versions were seen to cost, and what the batcher makes of it.
+
+        Args:
+            model: Its name; "" for all.
+            version: A semantic version of it; "" for all that are loaded.
+            timeout_s: Seconds to wait.
+
+        Raises:
+            NotFound: the server has no such model or version.
+        """
+        request = pb.ListLearnedCostsRequest(model=model, version=version)
+        return (await self._ask("ListLearnedCosts", request, pb.ListLearnedCostsResponse, timeout_s)).costs
 
     async def list_audit(
         self, *, after_revision: int = 0, model: str = "", timeout_s: float | None = None

@@ -1,6 +1,6 @@
 """An operator's calls for threads: each waits for the asynchronous one of its name."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from serinus_api.v1 import admin_pb2 as pb
 from serinus_client.admin import LOAD_S, AsyncAdmin
@@ -30,6 +30,12 @@ class Admin(Rollouts):
     ) -> pb.UnloadModelResponse:
         """Stop serving a version, or all of a model where `selector` is ""; calls inside are answered first."""
         return self._run(self._admin.unload_model(model, selector, actor=actor, timeout_s=timeout_s))
+
+    def learned_costs(
+        self, model: str = "", version: str = "", *, timeout_s: float | None = None
+    ) -> Sequence[pb.LearnedCosts]:
+        """What the runs of loaded versions were seen to cost, and what the batcher makes of it."""
+        return self._run(self._admin.learned_costs(model, version, timeout_s=timeout_s))
 
     def list_audit(
         self, *, after_revision: int = 0, model: str = "", timeout_s: float | None = None

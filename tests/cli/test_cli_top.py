@@ -40,6 +40,16 @@ def _status(*, seconds=(), rows=0, batches=0, queued=(0, 0), failed=0, started_s
     )  # fmt: skip
 
 
+COSTS = (
+    pb.LearnedCosts(
+        model="m",
+        version="1.0.0",
+        best=[
+            pb.BestRows(length=1, rows=16, rows_per_second=800.0),
+            pb.BestRows(length=64, rows=4, rows_per_second=50.0),
+        ],
+    ),
+)
 FIRST = _status(seconds=[0.001] * 4, rows=8, batches=4, failed=1)
 SECOND = _status(seconds=[0.001] * 4 + [0.1] * 10, rows=48, batches=8, queued=(3, 6), failed=5)
 
@@ -110,7 +120,7 @@ class Server:
         answer = next(self._answers)
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        return answer, COSTS
 
     async def wait(self):
         self.waits += 1
@@ -130,9 +140,9 @@ async def test_a_server_that_goes_away_and_comes_back_is_watched_on():
     """The rates after the gap are over the whole gap."""
     gone, back = Unavailable("no connection"), SECOND
     first, second, third = await _views(Server(FIRST, gone, back), 3)
-    assert first == View("here:1", FIRST, compare(None, FIRST, 0.0))
+    assert first == View("here:1", FIRST, compare(None, FIRST, 0.0), COSTS)
     assert second == View("here:1", None)
-    assert third == View("here:1", SECOND, compare(FIRST, SECOND, 20.0))
+    assert third == View("here:1", SECOND, compare(FIRST, SECOND, 20.0), COSTS)
 
 
 async def test_a_server_that_was_never_there_is_an_error():
@@ -150,37 +160,67 @@ def _text(view: View, capsys) -> list[str]:
 
 def test_the_picture_has_a_line_for_the_server_and_one_for_each_model(capsys):
     """Units are chosen for eyes."""
-    view = View("here:1", SECOND, compare(FIRST, SECOND, 2.0))
+    view = View("here:1", SECOND, compare(FIRST, SECOND, 2.0), COSTS)
     server, _, heading, model = _text(view, capsys)
     assert server == ("here:1  serinus 0.1.0  ready  loop lag 250 µs  in flight 1.50 KiB of 512 MiB  2 compute threads")
     assert heading.split() == [
-        "MODEL", "VERSION", "STATE", "CALLS/S", "ROWS/S", "P50", "P90", "P99", "QUEUE", "BATCH", "ERRORS"
+        "MODEL", "VERSION", "STATE", "CALLS/S", "ROWS/S", "P50", "P90", "P99", "QUEUE", "BATCH", "BEST", "ERRORS"
     ]  # fmt: skip
     assert model.split()[:5] == ["m", "1.0.0", "READY", "5.00", "20.0"]
-    assert model.split()[-5:] == ["3", "(6", "rows)", "10.0", "5"]
+    assert model.split()[-6:] == ["3", "(6", "rows)", "10.0", "4-16", "5"]
+
+
+def test_programs_learn_the_best_rows_of_each_length():
+    """In the order of the lengths."""
+    (model,) = document(View("here:1", SECOND, compare(FIRST, SECOND, 2.0), COSTS))["models"]
+    assert model["best_rows"] == [
+        {"length": 1, "rows": 16, "rows_per_second": 800.0},
+        {"length": 64, "rows": 4, "rows_per_second": 50.0},
+    ]
+
+
+def _worker(index: int, **fields) -> pb.WorkerStatus:
+    return pb.WorkerStatus(id=f"w-{index}", started_at=Timestamp(seconds=index), index=index, pid=100 + index, **fields)
 
 
 def test_several_workers_are_counted(capsys):
-    """Programs learn which of them controls the rollouts."""
-    first = pb.WorkerStatus(id="w-1", started_at=Timestamp(seconds=1), ready=True, revision=9, controls_rollouts=True)
-    second = pb.WorkerStatus(id="w-2", started_at=Timestamp(seconds=2), revision=8)
+    """Programs learn which of them controls the rollouts, and how each fares."""
+    first = _worker(1, ready=True, revision=9, controls_rollouts=True)
+    second = _worker(2, ready=True, revision=8)
     view = View("here:1", _status(workers=[first, second]))
-    assert _text(view, capsys)[0].endswith("2 compute threads  2 workers")
+    server, blank, *_ = _text(view, capsys)
+    assert (server.endswith("2 compute threads  2 workers"), blank) == (True, "")
     assert document(view)["workers"] == [
         {
-            "id": "w-1",
-            "started_at": "1970-01-01T00:00:01Z",
+            "id": f"w-{index}",
+            "started_at": f"1970-01-01T00:00:0{index}Z",
             "ready": True,
-            "revision": 9,
-            "controls_rollouts": True,
-        },
-        {
-            "id": "w-2",
-            "started_at": "1970-01-01T00:00:02Z",
-            "ready": False,
-            "revision": 8,
-            "controls_rollouts": False,
-        },
+            "revision": revision,
+            "controls_rollouts": controls,
+            "index": index,
+            "pid": 100 + index,
+            "restarts": 0,
+            "last_end": "",
+        }
+        for index, revision, controls in ((1, 9, True), (2, 8, False))
+    ]
+
+
+def test_workers_that_are_in_trouble_have_a_line_each(capsys):
+    """One that came back, one that is on its way, and one that is silent."""
+    workers = [
+        _worker(1, ready=True),
+        _worker(2, ready=True, restarts=1, last_end="signal 11"),
+        _worker(3, restarts=4, last_end="exit code 1"),
+        pb.WorkerStatus(index=4, pid=104),
+    ]
+    server, *lines = _text(View("here:1", _status(workers=workers)), capsys)
+    assert server.endswith("2 of 4 workers ready")
+    assert lines[:4] == [
+        "worker 2  started again 1 time  last end: signal 11",
+        "worker 3  not ready  started again 4 times  last end: exit code 1",
+        "worker 4  does not answer",
+        "",
     ]
 
 

@@ -268,6 +268,15 @@ async def test_a_report_with_an_id_is_sent_again_when_its_answer_is_lost(client,
     assert (len(fake.asked), len(waits)) == (3, 1)
 
 
+async def test_the_server_tells_what_runs_cost(client, fake):
+    """Of all models, or of one version."""
+    costs = [pb.LearnedCosts(model="m", version="1.0.0", lone_threads=2)]
+    fake.answers["ListLearnedCosts"] = [pb.ListLearnedCostsResponse(costs=costs)]
+    assert list(await client.admin.learned_costs()) == costs
+    await client.admin.learned_costs("m", "1.0.0")
+    assert fake.asked == [pb.ListLearnedCostsRequest(), pb.ListLearnedCostsRequest(model="m", version="1.0.0")]
+
+
 @pytest.mark.parametrize(
     ("asynchronous", "synchronous"), [(AsyncAdmin, Admin), (AsyncRegistry, Registry), (AsyncClient, Client)]
 )

@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -13,14 +13,17 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 
 from serinus.cli import units
+from serinus.cli.models.costs import best_rows
 from serinus.cli.models.documents import time_text
 from serinus.cli.output import cell, console, plain_table, print_json
 from serinus.cli.readings import ModelReading, compare
 from serinus.cli.target import JsonOption, Server, connected_async, server_command
 from serinus_api.v1 import admin_pb2 as pb
-from serinus_client import DeadlineExceeded, Unavailable
+from serinus_client import AsyncClient, DeadlineExceeded, SerinusError, Unavailable
 
-_NUMBERS = ("CALLS/S", "ROWS/S", "P50", "P90", "P99", "QUEUE", "BATCH", "ERRORS")
+_NUMBERS = ("CALLS/S", "ROWS/S", "P50", "P90", "P99", "QUEUE", "BATCH", "BEST", "ERRORS")
+
+Costs = Sequence[pb.LearnedCosts]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,11 +34,13 @@ class View:
         server: Its address.
         status: What it said; None when it did not answer this time.
         models: What its models did since the picture before.
+        costs: What it has learned of them.
     """
 
     server: str
     status: pb.GetServerStatusResponse | None
     models: Sequence[ModelReading] = ()
+    costs: Costs = ()
 
 
 @server_command
@@ -55,7 +60,7 @@ def top(
 
 async def _watch(server: Server, interval_s: float, *, once: bool, as_json: bool) -> None:
     async with connected_async(server) as client, contextlib.AsyncExitStack() as block:
-        pictures = watched(client.admin.server_status, server.address, wait=_every(interval_s), clock=time.monotonic)
+        pictures = watched(_asking(client), server.address, wait=_every(interval_s), clock=time.monotonic)
         views = await block.enter_async_context(contextlib.aclosing(pictures))
         show: Callable[[View], None]
         if as_json:
@@ -78,12 +83,23 @@ async def _watch(server: Server, interval_s: float, *, once: bool, as_json: bool
             first = False
 
 
+def _asking(client: AsyncClient) -> Callable[[], Awaitable[tuple[pb.GetServerStatusResponse, Costs]]]:
+    async def ask() -> tuple[pb.GetServerStatusResponse, Costs]:
+        status = await client.admin.server_status()
+        try:
+            return status, await client.admin.learned_costs()
+        except SerinusError:
+            return status, ()  # an older server does not tell, and a model may go between the two questions
+
+    return ask
+
+
 def _every(interval_s: float) -> Callable[[], Awaitable[None]]:
     return lambda: asyncio.sleep(interval_s)
 
 
 async def watched(
-    ask: Callable[[], Awaitable[pb.GetServerStatusResponse]],
+    ask: Callable[[], Awaitable[tuple[pb.GetServerStatusResponse, Costs]]],
     server: str,
     *,
     wait: Callable[[], Awaitable[None]],
@@ -92,7 +108,7 @@ async def watched(
     """A picture at once and another after each `wait`, for ever; a server that is gone may come back.
 
     Args:
-        ask: Gets the server's status.
+        ask: Gets the server's status, and what it has learned.
         server: Its address, for the pictures.
         wait: Passes the time between two of them.
         clock: Seconds.
@@ -100,18 +116,18 @@ async def watched(
     Raises:
         SerinusError: it did not answer the first time.
     """
-    before = await ask()
+    before, costs = await ask()
     looked_at = clock()
-    yield View(server, before, compare(None, before, 0.0))
+    yield View(server, before, compare(None, before, 0.0), costs)
     while True:
         await wait()
         try:
-            status = await ask()
+            status, costs = await ask()
         except (Unavailable, DeadlineExceeded):
             yield View(server, None)
             continue
         now = clock()
-        yield View(server, status, compare(before, status, now - looked_at))
+        yield View(server, status, compare(before, status, now - looked_at), costs)
         before, looked_at = status, now
 
 
@@ -120,6 +136,7 @@ def picture(view: View) -> RenderableType:
     if view.status is None:
         return cell(f"{view.server} does not answer; still trying (Ctrl-C ends)", "red")
     table = plain_table("MODEL", "VERSION", "STATE", *_NUMBERS, right=_NUMBERS)
+    best = _best(view)
     for model in view.models:
         latency = model.latency or model.latency_since_load
         style = "" if model.latency else "dim"  # nothing answered just now: these are since the load
@@ -138,9 +155,14 @@ def picture(view: View) -> RenderableType:
             if model.queued_calls == model.queued_rows
             else f"{model.queued_calls} ({model.queued_rows} rows)",
             "-" if model.mean_batch_rows is None else f"{model.mean_batch_rows:.1f}",
+            best_rows(best.get((model.model, model.version), ())),
             cell(errors, "red" if model.unanswered_per_s else ""),
         )
-    return Group(server_line(view.server, view.status), "", table)
+    return Group(server_line(view.server, view.status), *_workers_that_ended(view.status), "", table)
+
+
+def _best(view: View) -> Mapping[tuple[str, str], Sequence[pb.BestRows]]:
+    return {(each.model, each.version): each.best for each in view.costs}
 
 
 def server_line(server: str, status: pb.GetServerStatusResponse) -> RenderableType:
@@ -157,7 +179,25 @@ def server_line(server: str, status: pb.GetServerStatusResponse) -> RenderableTy
 
 def _workers(status: pb.GetServerStatusResponse) -> str:
     """How many processes serve, where there are several."""
-    return f"  {len(status.workers)} workers" if len(status.workers) > 1 else ""
+    total, ready = len(status.workers), sum(worker.ready for worker in status.workers)
+    if total <= 1:
+        return ""
+    return f"  {total} workers" if ready == total else f"  {ready} of {total} workers ready"
+
+
+def _workers_that_ended(status: pb.GetServerStatusResponse) -> Iterator[RenderableType]:
+    """A line for each worker that is not there, or that is not the first in its place."""
+    for worker in status.workers:
+        if not worker.index or (worker.ready and not worker.restarts):
+            continue
+        words = [f"worker {worker.index}"]
+        if not worker.ready:
+            words.append("not ready" if worker.id else "does not answer")
+        if worker.restarts:
+            words.append(f"started again {worker.restarts} time{'' if worker.restarts == 1 else 's'}")
+        if worker.last_end:
+            words.append(f"last end: {worker.last_end}")
+        yield cell("  ".join(words), "yellow" if worker.ready else "red")
 
 
 def _show_once(view: View) -> None:
@@ -172,6 +212,7 @@ def document(view: View) -> dict[str, object]:
     """The view as JSON."""
     if view.status is None:
         return {"server": view.server, "reachable": False}
+    best = _best(view)
     return {
         "server": view.server,
         "reachable": True,
@@ -188,8 +229,19 @@ def document(view: View) -> dict[str, object]:
                 "ready": worker.ready,
                 "revision": worker.revision,
                 "controls_rollouts": worker.controls_rollouts,
+                "index": worker.index,
+                "pid": worker.pid,
+                "restarts": worker.restarts,
+                "last_end": worker.last_end,
             }
             for worker in view.status.workers
         ],
-        "models": [dataclasses.asdict(model) for model in view.models],
+        "models": [
+            {**dataclasses.asdict(model), "best_rows": _best_document(best.get((model.model, model.version), ()))}
+            for model in view.models
+        ],
     }
+
+
+def _best_document(best: Sequence[pb.BestRows]) -> list[dict[str, object]]:
+    return [{"length": each.length, "rows": each.rows, "rows_per_second": each.rows_per_second} for each in best]

@@ -5,6 +5,7 @@ import typer
 from serinus.cli.models.alias import alias
 from serinus.cli.models.archive import archive
 from serinus.cli.models.card import card
+from serinus.cli.models.costs import costs
 from serinus.cli.models.delete import delete
 from serinus.cli.models.download import download
 from serinus.cli.models.importing import import_models
@@ -19,6 +20,7 @@ models_app = typer.Typer(help="Register models, name their versions, and say wha
 models_app.command("register")(register)
 models_app.command("list")(list_models)
 models_app.command("show")(show)
+models_app.command("costs")(costs)
 models_app.command("load")(load)
 models_app.command("unload")(unload)
 models_app.command("alias")(alias)
