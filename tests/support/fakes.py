@@ -12,6 +12,7 @@ import numpy as np
 
 from serinus.core.dtypes import DType
 from serinus.core.errors import ModelFailed
+from serinus.core.lengths import length_of
 from serinus.core.predictor import Request, Response, Tensor, Tensors
 from serinus.core.signature import Dim, Signature, TensorSpec
 from serinus.core.version import ModelVersion, Version
@@ -45,17 +46,21 @@ def tags_of(tensors: Tensors, name: str = "y") -> list[int]:
 
 @dataclasses.dataclass
 class FakeCosts:
-    """Costs that a test sets: every run takes `run_s` and each row `row_s` more; beyond `best` rows it does not pay."""
+    """Costs that a test sets: every run takes `run_s`, each row `row_s` more, and each of its positions `position_s`.
+
+    Beyond `best` rows it does not pay.
+    """
 
     run_s: float = 1.0
     row_s: float = 0.0
     best: int = 1_000_000
+    position_s: float = 0.0
 
-    def predict_s(self, rows: int) -> float:
+    def predict_s(self, rows: int, length: int = 1) -> float:
         """Seconds of a run."""
-        return self.run_s + rows * self.row_s
+        return self.run_s + rows * (self.row_s + length * self.position_s)
 
-    def best_rows(self, limit: int) -> int:
+    def best_rows(self, limit: int, length: int = 1) -> int:  # noqa: ARG002 - the same at every length
         """Rows worth running together."""
         return min(limit, self.best)
 
@@ -66,6 +71,7 @@ class FakeRunner:
     Attributes:
         runs: The tags of each run that was started, in order.
         requests: What the runs were given.
+        wide: The tags of those of them that had the machine to themselves.
         under_way: Runs that have not ended.
         most_at_once: The most of them that there ever were.
         poison: Tags whose run fails.
@@ -90,6 +96,7 @@ class FakeRunner:
         self.gate = gate
         self.runs: list[list[int]] = []
         self.requests: list[Request] = []
+        self.wide: list[list[int]] = []
         self.under_way = 0
         self.most_at_once = 0
         self._model = model
@@ -97,7 +104,7 @@ class FakeRunner:
         self._error = error
         self._seconds = seconds
 
-    def is_quick(self, rows: int) -> bool:
+    def is_quick(self, rows: int, length: int = 1) -> bool:  # noqa: ARG002 - the same at every length
         """Up to `quick_rows` rows run on the event loop."""
         return rows <= self._quick_rows
 
@@ -117,10 +124,15 @@ class FakeRunner:
             if self.gate is not None:
                 await self.gate.wait()
             else:
-                await asyncio.sleep(self._seconds() if self._seconds else self.cost.predict_s(request.rows))
+                await asyncio.sleep(self._seconds() if self._seconds else self._run_s(request))
         finally:
             self.under_way -= 1
         return self._end(request)
+
+    async def predict_wide(self, request: Request, /) -> Response:
+        """Run as ever, and write it down."""
+        self.wide.append(tags_of(request.inputs, next(iter(request.inputs))))
+        return await self.predict(request)
 
     def _start(self, request: Request) -> None:
         first = next(iter(request.inputs))
@@ -131,7 +143,10 @@ class FakeRunner:
         first = next(iter(request.inputs))
         if not set(self.poison).isdisjoint(tags_of(request.inputs, first)):
             raise self._error()
-        return Response(self._model(request.inputs), FAKE_VERSION, compute_s=self.cost.predict_s(request.rows))
+        return Response(self._model(request.inputs), FAKE_VERSION, compute_s=self._run_s(request))
+
+    def _run_s(self, request: Request) -> float:
+        return self.cost.predict_s(request.rows, length_of(self.signature, request.inputs))
 
 
 class FakeBatchMetrics:
@@ -167,9 +182,11 @@ class FakeCallMetrics:
 
     Attributes:
         events: (outcome or "answered", seconds) of each call, in order of leaving.
+        sheds: Reasons of refusals.
     """
 
     def __init__(self) -> None:
+        self.sheds: list[str] = []
         self.events: list[tuple[Outcome | str, float]] = []
 
     def answered(self, *, request_s: float, queue_s: float, compute_s: float, rows: int) -> None:
@@ -180,6 +197,10 @@ class FakeCallMetrics:
     def unanswered(self, outcome: Outcome, request_s: float) -> None:
         """Write down an end without an answer."""
         self.events.append((outcome, request_s))
+
+    def shed(self, reason: str) -> None:
+        """Write down a refusal."""
+        self.sheds.append(reason)
 
 
 @dataclasses.dataclass

@@ -152,6 +152,10 @@ class OnnxModel:
             return self.run(request)
         return await self._pool.run(functools.partial(self.run, request))
 
+    async def predict_wide(self, request: Request, /) -> Response:
+        """As `predict`, of a call that has the machine to itself."""
+        return await self.predict(request)
+
     def run(self, request: Request, /) -> Response:
         """Run on the calling thread; any number of threads may.
 

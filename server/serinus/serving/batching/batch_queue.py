@@ -22,6 +22,7 @@ class Entry:
         level: 1 is the most urgent.
         since: Event-loop time in seconds at which it came.
         answer: Done when answered, failed, expired or cancelled; an entry whose answer is done never runs.
+        length: Of each row (`core.lengths`).
         strand: Where it waits; None before it is pushed, and once it was taken for a run.
     """
 
@@ -30,6 +31,7 @@ class Entry:
     level: int
     since: float
     answer: asyncio.Future[Response]
+    length: int = 1
     strand: "Strand | None" = None
 
     @property

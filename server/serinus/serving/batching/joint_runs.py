@@ -1,7 +1,7 @@
 """Runs the rows of several calls as one, hands each its share, and finds the call at fault when a run fails."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from serinus.core.errors import BadModelOutput
@@ -43,6 +43,10 @@ class Runner(Predictor, Protocol):
 
     def run(self, request: Request, /) -> Response:
         """Run on the calling thread."""
+        ...
+
+    async def predict_wide(self, request: Request, /) -> Response:
+        """As `predict`, of a run that has the machine to itself: it may take several threads where that is faster."""
         ...
 
 
@@ -95,31 +99,40 @@ class JointRuns:
         """Run a quick batch on the event loop; return whether it failed and has to be taken apart by `isolate`."""
         started = self._clock()
         try:
-            joined = self._joined(batch)
+            joined, lengths = self._joined(batch)
             response = self._runner.run(joined)
-            outputs = self._joiner.checked(response.outputs, joined.outputs, joined.rows)
+            shares = self._shares(batch, response, joined, lengths)
         except Exception as error:  # noqa: BLE001 - whatever a runner raises is its callers' to see
             return not self._blame(batch, error, reason)
-        self._answer(batch, response, outputs, joined.rows, started)
+        self._answer(batch, response, shares, joined.rows, started)
         self._report(response, joined.rows, reason)
         return False
 
     async def run(self, batch: Sequence[Entry], reason: DispatchReason) -> None:
         """Run a batch wherever the runner chooses; when this returns, every call of the batch has ended."""
+        await self._run(batch, reason, self._runner.predict)
+
+    async def run_wide(self, batch: Sequence[Entry], reason: DispatchReason) -> None:
+        """As `run`, of a batch that has the machine to itself."""
+        await self._run(batch, reason, self._runner.predict_wide)
+
+    async def _run(
+        self, batch: Sequence[Entry], reason: DispatchReason, predict: Callable[[Request], Awaitable[Response]]
+    ) -> None:
         started = self._clock()
         # Whoever went away since the batch was put together does not run.
         batch = [entry for entry in batch if not entry.is_over(started)]
         if not batch:
             return
         try:
-            joined = self._joined(batch)
-            response = await self._runner.predict(joined)
-            outputs = self._joiner.checked(response.outputs, joined.outputs, joined.rows)
+            joined, lengths = self._joined(batch)
+            response = await predict(joined)
+            shares = self._shares(batch, response, joined, lengths)
         except Exception as error:  # noqa: BLE001 - as in run_here
             if not self._blame(batch, error, reason):
                 await self.isolate(batch)
         else:
-            self._answer(batch, response, outputs, joined.rows, started)
+            self._answer(batch, response, shares, joined.rows, started)
             self._report(response, joined.rows, reason)
 
     def _report(self, response: Response, rows: int, reason: DispatchReason) -> None:
@@ -153,16 +166,20 @@ class JointRuns:
             self._metrics.poisoned(1)
         return True
 
-    def _joined(self, batch: Sequence[Entry]) -> Request:
+    def _joined(self, batch: Sequence[Entry]) -> tuple[Request, list[int]]:
+        """One request with all rows, and the length of each call if some were padded."""
         first = batch[0].request
         if len(batch) == 1:
-            return first
-        return Request(
-            inputs=self._joiner.join([entry.request.inputs for entry in batch]),
+            return first, []
+        parts = [entry.request.inputs for entry in batch]
+        lengths = self._joiner.padded_lengths(parts)
+        joined = Request(
+            inputs=self._joiner.join_padded(parts) if lengths else self._joiner.join(parts),
             deadline=max([entry.request.deadline for entry in batch]),
             outputs=self._wanted_outputs(batch),
             rows=sum([entry.request.rows for entry in batch]),
         )
+        return joined, lengths
 
     def _wanted_outputs(self, batch: Sequence[Entry]) -> tuple[str, ...]:
         """What somebody in the batch asked for; () means all."""
@@ -174,9 +191,19 @@ class JointRuns:
         names = frozenset[str]().union(*wanted)
         return tuple(name for name in self._runner.signature.output_names if name in names)
 
-    def _answer(self, batch: Sequence[Entry], response: Response, outputs: Tensors, rows: int, started: float) -> None:
-        lengths = [entry.request.rows for entry in batch]
-        shares = [outputs] if len(batch) == 1 else self._joiner.split(outputs, lengths)
+    def _shares(
+        self, batch: Sequence[Entry], response: Response, joined: Request, lengths: Sequence[int]
+    ) -> Sequence[Tensors]:
+        """The outputs of each call of the batch."""
+        outputs = self._joiner.checked(response.outputs, joined.outputs, joined.rows)
+        if len(batch) == 1:
+            return [outputs]
+        shares = self._joiner.split(outputs, [entry.request.rows for entry in batch])
+        return self._joiner.cut(shares, lengths) if lengths else shares
+
+    def _answer(
+        self, batch: Sequence[Entry], response: Response, shares: Sequence[Tensors], rows: int, started: float
+    ) -> None:
         for entry, share in zip(batch, shares, strict=True):
             if entry.answer.done():
                 continue
