@@ -16,6 +16,7 @@ class FakeContext:
     """One RPC.
 
     Attributes:
+        introduced: The metadata that the handler sent before any message, or None.
         written: The messages that the handler wrote, in order.
         aborted: Code, message and trailers with which it ended the call.
         window: While it is not set, writes wait, as they do for a client that does not read.
@@ -26,6 +27,7 @@ class FakeContext:
     """
 
     def __init__(self, *, remaining_s: float | None = None, metadata: Sequence[tuple[str, str]] = ()) -> None:
+        self.introduced: tuple[tuple[str, str], ...] | None = None
         self.written: list[bytes] = []
         self.aborted: list[tuple[grpc.StatusCode, str, tuple[tuple[str, str | bytes], ...]]] = []
         self.window = asyncio.Event()
@@ -66,6 +68,11 @@ class FakeContext:
             self.reading.clear()
         self.reads += 1
         return message
+
+    async def send_initial_metadata(self, metadata: tuple[tuple[str, str], ...]) -> None:
+        assert self.introduced is None
+        assert not self.written
+        self.introduced = metadata
 
     async def write(self, message: bytes) -> None:
         await self.window.wait()

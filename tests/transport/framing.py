@@ -112,7 +112,8 @@ class Framing:
         metrics: The server's.
     """
 
-    def __init__(self, predictor: Answers) -> None:
+    def __init__(self, predictor: Answers, *, worker: str = "1/1") -> None:
+        self._worker = worker
         self.drain = Drain()
         self.metrics = Metrics(CollectorRegistry())
         self._predictor = predictor
@@ -127,6 +128,7 @@ class Framing:
             encoder=PredictEncoder(),
             drain=self.drain,
             metrics=self.metrics,
+            worker=self._worker,
         ).serve()
 
 

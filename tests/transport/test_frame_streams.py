@@ -6,7 +6,9 @@ from collections.abc import Callable
 import grpc.aio
 import pytest
 
+from serinus.core.errors import Overloaded
 from serinus.transport.frames import MOST_CALLS, MOST_WAITING_BYTES
+from serinus_api.v1 import predict_pb2 as pb
 from tests.support.fakes import settle
 from tests.transport.fake_context import FakeContext
 from tests.transport.framing import Answers, Framing, answer, flat, frame, streaming
@@ -14,6 +16,27 @@ from tests.transport.framing import Answers, Framing, answer, flat, frame, strea
 pytestmark = pytest.mark.usefixtures("nothing_left_behind")
 
 MIB = 1 << 20
+
+
+async def test_a_stream_says_at_once_which_worker_has_it():
+    """Before any call: the client decides by it whether it needs further streams."""
+    context = FakeContext()
+    async with streaming(Framing(Answers(), worker="2/4"), context):
+        await context.reading.wait()
+        assert context.introduced == (("x-serinus-worker", "2/4"),)
+        assert context.written == []
+
+
+async def test_a_stream_whose_calls_are_refused_says_how_many_may_be_open():
+    """With the replies that it has to write anyway, once there is something new to say."""
+    predictor, context = Answers(), FakeContext()
+    predictor.failing = {call_id: Overloaded("full", retry_after_s=0.1) for call_id in range(400)}
+    async with streaming(Framing(predictor), context):
+        context.send(frame(*range(200)))
+        await context.until_written(1)
+        await asyncio.sleep(0.02)  # as long as a look takes
+        context.send(frame(*range(200, 400)))
+    assert [pb.ReplyFrame.FromString(message).credits for message in context.written] == [0, 150]
 
 
 async def test_calls_that_are_open_when_the_client_is_done_are_answered():

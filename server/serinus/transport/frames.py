@@ -11,12 +11,13 @@ from time import monotonic
 import grpc
 import grpc.aio
 
-from serinus.core.errors import InvalidInput, ServerError
+from serinus.core.errors import InvalidInput, Overloaded, ServerError
 from serinus.core.predictor import Predictor, Request
 from serinus.telemetry.metrics import Metrics
 from serinus.transport.attributes import NOTHING_SAID, Said
+from serinus.transport.credits import CreditWindow
 from serinus.transport.drain import Drain
-from serinus.transport.guard import Context, is_ours, until_cancelled, wire_status
+from serinus.transport.guard import Context, introduce, is_ours, until_cancelled, wire_status
 from serinus.transport.predict_codec import PredictDecoder, PredictEncoder
 from serinus.transport.service import parse
 from serinus.transport.status import WireStatus
@@ -33,6 +34,8 @@ _CANCELLED = pb.CallError(
     code=grpc.StatusCode.CANCELLED.value[0], message="CANCELLED: the caller cancelled the call", reason="CANCELLED"
 ).SerializeToString()
 _REPLY, _CALL_ID, _RESPONSE, _ERROR = length_tag(1), number_tag(1), length_tag(2), length_tag(3)
+_CREDITS = number_tag(2)
+_WORKER_KEY = "x-serinus-worker"
 
 
 class FrameStream:
@@ -43,6 +46,7 @@ class FrameStream:
 
     Attributes:
         said: In the stream's metadata, of all its calls.
+        worker: Which of how many processes has it, such as "2/4": clients that know spread their streams over all.
     """
 
     def __init__(
@@ -55,8 +59,10 @@ class FrameStream:
         encoder: PredictEncoder,
         drain: Drain,
         metrics: Metrics,
+        worker: str = "1/1",
     ) -> None:
         self._context = context
+        self._worker = worker
         self._said = said
         self._predictor = predictor
         self._decoder = decoder
@@ -69,6 +75,7 @@ class FrameStream:
         self._replies: list[bytes] = []
         self._waiting_bytes = 0
         self._replies_wait = asyncio.Event()
+        self._window = CreditWindow(most=MOST_CALLS, now=monotonic())
         self._finished = False
         self._broken: ServerError | None = None
 
@@ -78,6 +85,7 @@ class FrameStream:
         Raises:
             InvalidInput: a message was no frame; the calls before it have been answered.
         """
+        await introduce(self._context, (_WORKER_KEY, self._worker))
         try:
             async with asyncio.TaskGroup() as jobs:
                 jobs.create_task(self._write())
@@ -115,6 +123,7 @@ class FrameStream:
             size_bytes = len(message) // max(1, len(frame.calls))
             for call in frame.calls:
                 self._start(call, size_bytes=size_bytes, now=now)
+            self._window.opened(len(self._calls))
             while len(self._calls) >= MOST_CALLS or self._waiting_bytes >= MOST_WAITING_BYTES:
                 self._room.clear()
                 await self._room.wait()
@@ -143,6 +152,7 @@ class FrameStream:
     async def _answer(self, call_id: int, request: Request) -> None:
         try:
             response = await self._predictor.predict(request)
+            self._window.answered(response)
             started = monotonic()
             answer = self._encoder.encode(request, response)
             self._metrics.encoded(response.answered_by, monotonic() - started)
@@ -151,6 +161,8 @@ class FrameStream:
                 raise
             self._reply_error(call_id, wire_status(error, method=_METHOD))
         except Exception as error:  # noqa: BLE001 - a call's outermost frame; wire_status logs
+            if isinstance(error, Overloaded):
+                self._window.refused()
             self._reply_error(call_id, wire_status(error, method=_METHOD))
         else:
             self._reply(call_id, _RESPONSE, answer)
@@ -200,6 +212,8 @@ class FrameStream:
             self._replies.clear()
         self._waiting_bytes -= len(frame)
         self._room.set()
+        if self._window.review(monotonic(), open_calls=len(self._calls)):
+            frame += _CREDITS + varint(self._window.size)
         return frame
 
 

@@ -65,6 +65,14 @@ async def until_cancelled() -> None:
     await asyncio.Event().wait()
 
 
+async def introduce(context: Context, *metadata: tuple[str, str]) -> None:
+    """Send a stream's first metadata before its first message; as `write` if the client is gone."""
+    try:
+        await context.send_initial_metadata(metadata)
+    except grpc.aio.InternalError:
+        await until_cancelled()
+
+
 async def write(context: Context, message: bytes) -> None:
     """Write to a client; never returns, until cancelled, if it is gone: that is no error of the handler's."""
     try:

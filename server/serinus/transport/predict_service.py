@@ -22,7 +22,11 @@ NAME = "serinus.v1.PredictService"
 
 
 class PredictService:
-    """Answers predictions with `predictor`, one by one or in frames; `models` says what there is."""
+    """Answers predictions with `predictor`, one by one or in frames; `models` says what there is.
+
+    Attributes:
+        worker: Which of how many processes that share the port this one is, such as "2/4".
+    """
 
     def __init__(
         self,
@@ -33,7 +37,9 @@ class PredictService:
         limits: WireLimits,
         drain: Drain,
         metrics: Metrics,
+        worker: str = "1/1",
     ) -> None:
+        self._worker = worker
         self._models = models
         self._predictor = predictor
         self._decoder = decoder
@@ -84,6 +90,7 @@ class PredictService:
             encoder=self._encoder,
             drain=self._drain,
             metrics=self._metrics,
+            worker=self._worker,
         )
         await stream.serve()
 

@@ -1,0 +1,100 @@
+"""How many calls a client may have open on one stream: enough to keep models busy, few enough that none comes in vain.
+
+What a client may not send yet waits with the client, where it costs the server nothing and can expire or be cancelled
+unseen. The window follows what the stream's calls meet: it shrinks when they are refused or wait for many runs, and
+grows when it is used up and nothing waits. It is advice: a client that does not know it is bounded as before, by what
+the server reads.
+"""
+
+import dataclasses
+
+from serinus.core.predictor import Response
+
+START = 1024
+"""What both sides begin with, before the server has said anything: more than callers of one process usually are."""
+
+_LEAST = 16  # a few calls for each of a few models: below this the round trip would bound them
+_BATCHES = 4  # one runs, one waits, and as many are on their way in either direction
+_FEW = 16  # outcomes that say too little by themselves
+_SHORT_S = 0.02  # a look costs microseconds, and what it changes takes a round trip to show
+_LONG_S = 0.25
+_REFUSED_SHARE = 0.1  # less is no overload of the stream: one model of many, or one burst
+_RUNS_WAITED = 3.0  # a call that waits for more runs than this could as well wait at home
+_BRIEF_S = 0.01  # the calls of one long message wait that long for each other
+
+
+@dataclasses.dataclass(slots=True)
+class Experience:
+    """What became of a stream's calls between two looks.
+
+    Attributes:
+        answered: Calls.
+        refused: Calls, as Overloaded.
+        queue_s: All that the answered ones waited.
+        compute_s: All that the runs took which answered them.
+        batch_rows: Of the largest of these runs.
+        most_open: Calls that were open at once.
+    """
+
+    answered: int = 0
+    refused: int = 0
+    queue_s: float = 0.0
+    compute_s: float = 0.0
+    batch_rows: int = 0
+    most_open: int = 0
+
+
+def next_window(window: int, seen: Experience, *, most: int) -> int:
+    """The window after `seen`, between a few batches and `most` calls."""
+    used = min(window, seen.most_open)
+    least = min(most, max(_LEAST, _BATCHES * seen.batch_rows))
+    if seen.refused > _REFUSED_SHARE * (seen.answered + seen.refused):
+        return min(window, max(least, used * 3 // 4))
+    if seen.queue_s > _RUNS_WAITED * seen.compute_s + _BRIEF_S * seen.answered:
+        return min(window, max(least, used * 7 // 8))
+    if seen.most_open * 8 >= window * 7:
+        return min(most, window + max(_LEAST, window // 4))
+    return window
+
+
+class CreditWindow:
+    """The window of one stream. Calls are noted as they end; `review` is asked whenever a message goes out.
+
+    Attributes:
+        size: Calls that may be open.
+    """
+
+    def __init__(self, *, most: int, now: float) -> None:
+        self.size = min(START, most)
+        self._most = most
+        self._seen = Experience()
+        self._since = now
+
+    def __repr__(self) -> str:
+        return f"<CreditWindow {self.size} calls>"
+
+    def opened(self, calls: int) -> None:
+        """So many calls are open now."""
+        self._seen.most_open = max(self._seen.most_open, calls)
+
+    def answered(self, response: Response) -> None:
+        """A call was answered."""
+        seen = self._seen
+        seen.answered += 1
+        seen.queue_s += response.queue_s
+        seen.compute_s += response.compute_s
+        seen.batch_rows = max(seen.batch_rows, response.batch_rows)
+
+    def refused(self) -> None:
+        """A call was refused as Overloaded."""
+        self._seen.refused += 1
+
+    def review(self, now: float, *, open_calls: int) -> bool:
+        """Look at what was noted, if there is enough of it; return whether the client must hear of another window."""
+        seen = self._seen
+        ended, passed_s = seen.answered + seen.refused, now - self._since
+        if passed_s < (_SHORT_S if ended >= _FEW else _LONG_S) or not ended:
+            return False
+        before, self.size = self.size, next_window(self.size, seen, most=self._most)
+        self._seen, self._since = Experience(most_open=open_calls), now
+        return self.size != before
