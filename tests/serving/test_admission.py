@@ -4,33 +4,63 @@ import asyncio
 
 import pytest
 
+from serinus.core.criticality import Criticality
 from serinus.core.errors import DeadlinePassed, ModelFailed, Overloaded
 from serinus.core.predictor import Request
 from serinus.serving.admission import Admission, ByteBudget
 from serinus.serving.batching.batch_policy import BatchPolicy
+from serinus.serving.batching.fair_shares import Room
+from serinus.serving.pressure import Pressure
 from tests.serving.batching.batchers import batcher, call
 from tests.support.fakes import FakePredictor, FakeRunner, outcomes, request, settle
 from tests.support.virtual_loop import virtual
 
 
 class FakeBacklog:
-    """A queue whose length and speed a test sets."""
+    """A queue whose length, speed and room a test sets."""
 
-    def __init__(self, *, queued_calls: int = 0, finish_s: float = 0.0) -> None:
+    def __init__(self, *, queued_calls: int = 0, finish_s: float = 0.0, room: Room = Room.NONE) -> None:
         self.queued_calls = queued_calls
         self.finish_s = finish_s
+        self.room = room
 
-    def predicted_finish_s(self, rows: int) -> float:
-        return self.finish_s * rows
+    def predicted_finish_s(self, request: Request) -> float:
+        return self.finish_s * request.rows
+
+    def predicted_wait_s(self, request: Request) -> float:
+        return self.finish_s * request.rows / 2
+
+    def make_room(self, _request: Request) -> Room:
+        return self.room
 
 
 def admission(
-    inner=None, *, limit: int = 100, backlog: FakeBacklog | None = None, max_calls: int = 10, at: float = 0.0
+    inner=None,
+    *,
+    limit: int = 100,
+    backlog: FakeBacklog | None = None,
+    max_calls: int = 10,
+    max_wait_s: float | None = None,
+    pressure: Pressure | None = None,
+    at: float = 0.0,
 ):
     budget = ByteBudget(limit)
-    inner = inner or FakePredictor()
-    layer = Admission(inner, budget=budget, backlog=backlog or FakeBacklog(), max_calls=max_calls, clock=lambda: at)
+    layer = Admission(
+        inner or FakePredictor(),
+        budget=budget,
+        backlog=backlog or FakeBacklog(),
+        max_calls=max_calls,
+        max_wait_s=max_wait_s,
+        pressure=pressure,
+        clock=lambda: at,
+    )
     return layer, budget
+
+
+def of_class(criticality: Criticality, *tags: int, deadline: float) -> Request:
+    wish = request(*tags, deadline=deadline)
+    wish.criticality = criticality
+    return wish
 
 
 async def refusal(layer: Admission, wish: Request) -> tuple[str, str, float]:
@@ -56,11 +86,34 @@ async def test_a_call_that_would_be_late_is_refused():
     layer, budget = admission(backlog=FakeBacklog(finish_s=1.5), at=5.0)
     assert await refusal(layer, request(1, 2, deadline=7.0)) == (
         "TOO_LATE",
-        "the answer is predicted in 3.000 s, the deadline is in 2.000 s",
-        1.0,
+        "the answer is predicted in 3.000 s, the deadline is in 2.000 s, of which default calls get 90%",
+        pytest.approx(1.2),
     )
     assert budget.used == 0
-    await layer.predict(request(1, 2, deadline=8.0))
+    await layer.predict(request(1, 2, deadline=8.5))
+
+
+@pytest.mark.parametrize(
+    ("criticality", "enough_s"),
+    [(Criticality.CRITICAL, 9.0), (Criticality.DEFAULT, 10.0), (Criticality.SHEDDABLE, 18.0)],
+)
+@virtual
+async def test_less_critical_calls_are_refused_earlier(criticality: Criticality, enough_s: float):
+    """With the same queue before them and the same time left: the rest of the time is for the others."""
+    layer, _ = admission(backlog=FakeBacklog(finish_s=9.0))
+    await layer.predict(of_class(criticality, 1, deadline=enough_s))
+    reason, _, _ = await refusal(layer, of_class(criticality, 1, deadline=enough_s - 0.01))
+    assert reason == "TOO_LATE"
+
+
+@virtual
+async def test_a_queue_is_capped_in_time():
+    """Whatever the deadlines are."""
+    backlog = FakeBacklog(finish_s=3.0)
+    layer, _ = admission(backlog=backlog, max_wait_s=1.0)
+    assert await refusal(layer, request(1)) == ("QUEUE_WAIT", "a run is predicted in 1.500 s, the limit is 1 s", 0.5)
+    backlog.finish_s = 2.0
+    await layer.predict(request(1))
 
 
 @virtual
@@ -68,6 +121,49 @@ async def test_a_full_queue_sheds():
     """The calls that wait are bounded."""
     layer, _ = admission(backlog=FakeBacklog(queued_calls=10, finish_s=0.5))
     assert await refusal(layer, request(1)) == ("QUEUE_FULL", "10 calls wait, the limit is 10", 0.5)
+
+
+@virtual
+async def test_a_full_queue_says_whose_share_is_used():
+    """And takes a call for which another made room."""
+    backlog = FakeBacklog(queued_calls=10, finish_s=0.5, room=Room.SHARE_USED)
+    layer, _ = admission(backlog=backlog)
+    assert await refusal(layer, request(1)) == (
+        "TENANT_SHARE",
+        "10 calls wait, which is the limit, and this tenant has its share of them",
+        0.5,
+    )
+    backlog.room = Room.MADE
+    await layer.predict(request(1))
+
+
+@virtual
+async def test_nobody_makes_room_for_a_call_that_is_refused_besides():
+    """A call without memory ends no other."""
+    backlog = FakeBacklog(queued_calls=10, room=Room.MADE)
+    layer, _ = admission(backlog=backlog, limit=5)
+    assert (await refusal(layer, request(1, size_bytes=6)))[0] == "BYTES_IN_FLIGHT"
+
+
+@virtual
+async def test_memory_pressure_refuses_sheddable_calls_and_then_all():
+    """The more critical ones once there is nothing else to give up."""
+    pressure = Pressure(high=0.5, full=0.8)
+    layer, _ = admission(pressure=pressure)
+
+    async def refused() -> list[Criticality]:
+        calls = [layer.predict(of_class(criticality, 1, deadline=1.0)) for criticality in Criticality]
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+        assert {(end.reason, end.retry_after_s) for end in ends if isinstance(end, Overloaded)} <= {
+            ("MEMORY_PRESSURE", 1.0)
+        }
+        return [criticality for criticality, end in zip(Criticality, ends, strict=True) if isinstance(end, Overloaded)]
+
+    seen = []
+    for used in (49, 50, 80, 70, 10):
+        pressure.read(used, 100)
+        seen.append(await refused())
+    assert seen == [[], [Criticality.SHEDDABLE], list(Criticality), [Criticality.SHEDDABLE], []]
 
 
 @virtual
@@ -95,7 +191,7 @@ async def test_bytes_in_flight_are_bounded():
 async def test_the_time_to_come_back_is_bounded(late_s: float, retry_after_s: float):
     """Neither noise nor a guess about the far future."""
     layer, _ = admission(backlog=FakeBacklog(finish_s=1.0 + late_s))
-    assert (await refusal(layer, request(1, deadline=1.0)))[2] == pytest.approx(retry_after_s)
+    assert (await refusal(layer, of_class(Criticality.CRITICAL, 1, deadline=1.0)))[2] == pytest.approx(retry_after_s)
 
 
 @virtual

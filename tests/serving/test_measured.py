@@ -72,6 +72,24 @@ async def test_an_error_is_counted_by_kind_and_passed_on(error: Exception, outco
     assert (seen.value is error, metrics.events) == (True, [(outcome, 0.5)])
 
 
+@pytest.mark.parametrize(
+    ("error", "sheds"),
+    [
+        (Overloaded("x", retry_after_s=1, reason="QUEUE_FULL"), ["QUEUE_FULL"]),
+        (Draining("x"), ["DRAINING"]),
+        (DeadlinePassed("x"), []),
+    ],
+)
+@virtual
+async def test_a_refusal_is_counted_by_its_reason(error: Exception, sheds: list[str]):
+    """Which of the limits is too low, the sum of all refusals does not say."""
+    metrics = FakeCallMetrics()
+    layer = Measured(FakePredictor(error), metrics=metrics, clock=lambda: 0.5)
+    with pytest.raises(type(error)):
+        await layer.predict(request(1))
+    assert metrics.sheds == sheds
+
+
 @pytest.mark.parametrize(("deadline", "outcome"), [(9.0, Outcome.CANCELLED), (5.0, Outcome.EXPIRED)])
 @virtual
 async def test_a_cancellation_at_the_deadline_is_an_expiry(deadline: float, outcome: Outcome):

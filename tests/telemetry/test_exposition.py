@@ -11,7 +11,7 @@ from serinus.core.version import ModelVersion, Version
 from serinus.telemetry.exposition import exposition
 from serinus.telemetry.histogram import BOUNDS_S
 from serinus.telemetry.metrics import Metrics
-from serinus.telemetry.outcome import DispatchReason, Outcome
+from serinus.telemetry.outcome import DispatchReason, Outcome, Shed
 from serinus.telemetry.triton import FAILURE_REASON
 
 MAGIKA = ModelVersion("magika", Version(1, 2), 7)
@@ -61,6 +61,8 @@ def test_calls_and_runs_are_counted_by_label(registry: CollectorRegistry, metric
     model.answered(request_s=0.1, queue_s=0.1, compute_s=0.1, rows=5)
     for outcome in (Outcome.SHED, Outcome.SHED, Outcome.EXPIRED):
         model.unanswered(outcome)
+    model.shed("EVICTED")
+    model.shed("A_REASON_THAT_IS_NEW")
     model.ran(rows=5, seconds=0.1, reason=DispatchReason.PREFERRED)
     model.ran(rows=4, seconds=0.1, reason=DispatchReason.PREFERRED)
     model.ran(rows=1 << 20, seconds=0.1, reason=DispatchReason.FULL)
@@ -75,6 +77,9 @@ def test_calls_and_runs_are_counted_by_label(registry: CollectorRegistry, metric
         "cancelled": 0,
         "failed": 0,
     }
+    sheds = values(families["serinus_shed"], "reason")
+    assert {reason: count for reason, count in sheds.items() if count} == {"evicted": 1, "other": 1}
+    assert set(sheds) == set(Shed)
     assert values(families["serinus_batches"], "reason") == {
         "full": 1,
         "idle": 0,

@@ -4,6 +4,7 @@ import asyncio
 from time import monotonic
 
 from serinus.config.models import ModelOptions
+from serinus.config.sections import OverloadSettings
 from serinus.runtime.freed_memory import FreedMemory
 from serinus.runtime.model import OnnxModel
 from serinus.serving.admission import Admission, ByteBudget
@@ -12,6 +13,7 @@ from serinus.serving.batching.batcher import Batcher
 from serinus.serving.batching.slots import RunSlots
 from serinus.serving.lease import Leases
 from serinus.serving.measured import Measured
+from serinus.serving.pressure import Pressure
 from serinus.serving.sampling import Sampling
 from serinus.serving.validation import Validation
 from serinus.telemetry.model_metrics import ModelMetrics
@@ -35,6 +37,8 @@ class ServedVersion:
         budget: ByteBudget,
         slots: RunSlots,
         freed: FreedMemory,
+        pressure: Pressure | None = None,
+        stood_s: float = OverloadSettings().stood_s,
     ) -> None:
         self.identity = model.identity
         self.signature = model.signature
@@ -59,12 +63,19 @@ class ServedVersion:
             queue_timeout_s=options.queue.timeout_s,
             priority_levels=options.queue.priority_levels,
             default_priority=options.queue.default_priority,
+            stood_s=stood_s,
         )
         self._leases = Leases(self._batcher)
         admission = Admission(
-            self._leases, budget=budget, backlog=self._batcher, max_calls=options.queue.max_calls, clock=monotonic
+            self._leases,
+            budget=budget,
+            backlog=self._batcher,
+            max_calls=options.queue.max_calls,
+            max_wait_s=options.queue.max_wait_s,
+            pressure=pressure,
+            clock=monotonic,
         )
-        self._sampling = Sampling(admission, signature=model.signature)
+        self._sampling = Sampling(admission, signature=model.signature, pressure=pressure)
         validation = Validation(self._sampling, signature=model.signature, reject_nonfinite=options.reject_nonfinite)
         # Handed out as it is: one more frame on the way of every call would say nothing.
         self._measured = Measured(validation, metrics=metrics, clock=monotonic)

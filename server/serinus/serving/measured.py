@@ -20,6 +20,10 @@ class CallMetrics(Protocol):
         """A call ended without an answer."""
         ...
 
+    def shed(self, reason: str) -> None:
+        """It did so because it was refused, for this reason."""
+        ...
+
 
 class Measured:
     """The outermost layer of a version: every call that enters is counted when it leaves, however it leaves.
@@ -43,6 +47,8 @@ class Measured:
         except BaseException as error:
             self.last_used_s = now = self._clock()
             self._metrics.unanswered(_outcome(error, late=now >= request.deadline), now - request.arrived)
+            if isinstance(error, Overloaded | Draining):
+                self._metrics.shed(error.reason)
             raise
         self.last_used_s = now = self._clock()
         self._metrics.answered(

@@ -6,6 +6,7 @@ from serinus.core.errors import NotFound, Refused
 from serinus.core.predictor import Predictor, Request, Response, Tensors
 from serinus.core.signature import Signature
 from serinus.serving.batching.joining import Joiner
+from serinus.serving.pressure import Pressure, PressureLevel
 
 _MOST_BYTES = 256 << 20  # of copies; a quantizer learns no more from gigabytes
 
@@ -14,16 +15,20 @@ class Sampling:
     """A layer that hands copies of inputs to whoever collects them.
 
     The copies have one shape off the batch axis, that of the first call, so that they stack.
+
+    Attributes:
+        pressure: Of memory; while there is any, nothing is copied.
     """
 
-    def __init__(self, inner: Predictor, *, signature: Signature) -> None:
+    def __init__(self, inner: Predictor, *, signature: Signature, pressure: Pressure | None = None) -> None:
         self._inner = inner
+        self._pressure = pressure
         self._joiner = Joiner(signature)
         self._wanted: _Collection | None = None
 
     async def predict(self, request: Request, /) -> Response:
         """Answer a call."""
-        if self._wanted is not None:
+        if self._wanted is not None and (self._pressure is None or self._pressure.level is PressureLevel.NORMAL):
             self._wanted.take(request)
         return await self._inner.predict(request)
 

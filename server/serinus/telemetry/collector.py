@@ -115,6 +115,7 @@ class ServerCollector(Collector):
                     gauge.add_metric(_labels(model), value)
             yield gauge
         yield _requests(models)
+        yield _shed(models)
         yield _batches(models)
         yield _batch_rows(models)
         yield from self._server()
@@ -184,6 +185,16 @@ def _requests(models: Sequence[ModelMetrics]) -> Metric:
         family.add_metric((*_labels(model), _ANSWERED), model.answered_calls)
         for outcome, count in model.unanswered_by.items():
             family.add_metric((*_labels(model), outcome), count)
+    return family
+
+
+def _shed(models: Sequence[ModelMetrics]) -> Metric:
+    family = CounterMetricFamily(
+        "serinus_shed_total", "Calls refused while refusing was cheap, by why.", labels=(*_LABELS, "reason")
+    )
+    for model in models:
+        for reason, count in model.shed_by.items():
+            family.add_metric((*_labels(model), reason), count)
     return family
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from serinus.core.version import ModelVersion
 from serinus.telemetry.histogram import Histogram
-from serinus.telemetry.outcome import DispatchReason, Outcome
+from serinus.telemetry.outcome import DispatchReason, Outcome, Shed
 
 _MOST_BATCH_SIZES = 256
 _NS = 1_000_000_000
@@ -68,6 +68,7 @@ class ModelMetrics:
         batch_sizes: Runs by number of rows; once there are very many, the next power of two stands for a new one.
         unanswered_by: Calls that ended without an answer.
         unanswered_s: Time spent on them.
+        shed_by: Those of them that were refused while refusing was cheap, by why.
         poison_calls: Calls that failed the batch they were in.
         nonfinite_rows: Rows that the model answered with NaN or an infinity.
         last_answer_unix_s: When a call was last answered; 0.0 if none was.
@@ -90,6 +91,7 @@ class ModelMetrics:
         "queue",
         "request",
         "rows",
+        "shed_by",
         "unanswered_by",
         "unanswered_s",
         "version",
@@ -109,6 +111,7 @@ class ModelMetrics:
         self.batch_sizes: dict[int, BatchStat] = {}
         self.unanswered_by = dict.fromkeys(Outcome, 0)
         self.unanswered_s = 0.0
+        self.shed_by = dict.fromkeys(Shed, 0)
         self.poison_calls = 0
         self.nonfinite_rows = 0
         self.last_answer_unix_s = 0.0
@@ -138,6 +141,10 @@ class ModelMetrics:
         self.unanswered_by[outcome] += 1
         if request_s > 0.0:
             self.unanswered_s += request_s
+
+    def shed(self, reason: str) -> None:
+        """An unanswered call was refused, for a reason such as "QUEUE_FULL"."""
+        self.shed_by[Shed.of(reason)] += 1
 
     def ran(self, *, rows: int, seconds: float, reason: DispatchReason) -> None:
         """The model ran once, and gave an answer; a run that fails has no time of its own to report."""

@@ -13,6 +13,29 @@ class Outcome(enum.StrEnum):
     FAILED = "failed"  # the model or the server failed
 
 
+class Shed(enum.StrEnum):
+    """Why a call to a known model was refused while refusing was cheap.
+
+    The values are the lower-case reasons of the errors; one without a value of its own counts as OTHER.
+    """
+
+    BYTES_IN_FLIGHT = "bytes_in_flight"  # no memory for it beside the calls that are in flight
+    DRAINING = "draining"  # the version or the server goes away
+    EVICTED = "evicted"  # it waited, and a call that was to be preferred took its place
+    MEMORY_PRESSURE = "memory_pressure"  # the process is near its memory limit
+    OTHER = "other"
+    QUEUE_FULL = "queue_full"  # as many calls wait as may
+    QUEUE_TIMEOUT = "queue_timeout"  # it waited as long as the model's calls may
+    QUEUE_WAIT = "queue_wait"  # it would have waited longer than that
+    TENANT_SHARE = "tenant_share"  # the queue is full, and its tenant has its part of it
+    TOO_LATE = "too_late"  # its answer would not have come before its deadline
+
+    @classmethod
+    def of(cls, reason: str) -> "Shed":
+        """What a reason such as "QUEUE_FULL" names."""
+        return _SHED.get(reason, cls.OTHER)
+
+
 class DispatchReason(enum.StrEnum):
     """Why a batch ran when it did."""
 
@@ -154,4 +177,5 @@ class Refusal(enum.StrEnum):
 _BREAKER_STATES = {state.value: state for state in BreakerState}
 _ROLLOUT_STATES = {state.value: state for state in RolloutState}
 _EVENTS = {event.value: event for event in RolloutEvent}
+_SHED = {shed.value.upper(): shed for shed in Shed}
 _REFUSALS = {refusal.value: refusal for refusal in Refusal}

@@ -7,7 +7,7 @@ import pytest
 from serinus.serving.batching.batch_policy import BatchPolicy
 from serinus.serving.batching.slots import RunSlots
 from tests.serving.batching.batchers import batcher, call, now
-from tests.support.fakes import FakeCosts, FakeRunner, outcomes, settle
+from tests.support.fakes import FakeCosts, FakeRunner, outcomes, request, settle
 from tests.support.virtual_loop import virtual
 
 ONE_BY_ONE = BatchPolicy(max_rows=1)
@@ -122,9 +122,9 @@ async def test_the_run_that_ends_is_the_one_that_is_forgotten():
         await settle()
         short = call(layer, 1, 2)
         await asyncio.sleep(1)
-        assert layer.predicted_finish_s(1) == 1.0 + 1.0
+        assert layer.predicted_finish_s(request(1)) == 1.0 + 1.0
         await short
         again = call(layer, 1, 2, 3, 4)
         await settle()
-        assert layer.predicted_finish_s(1) == 4.0 + 1.0
+        assert layer.predicted_finish_s(request(1)) == 4.0 + 1.0
         await asyncio.gather(long, again)

@@ -27,9 +27,30 @@ async def test_a_deadline_is_kept_while_a_long_run_is_under_way():
 
 
 @virtual
+async def test_who_cannot_wait_for_the_end_of_a_run_is_not_in_it():
+    """Its rows would keep others' from running; it is told at once, and the rest runs."""
+    runner = FakeRunner(cost=FakeCosts(run_s=1.0, row_s=1.0))
+    async with batcher(runner) as layer:
+        hasty, patient = call(layer, 1, deadline=2.5), call(layer, 2, deadline=3.0)
+        with pytest.raises(Overloaded, match=r"its run was predicted to end 0\.500 s after its deadline") as refused:
+            await hasty
+        assert (now(), refused.value.reason, refused.value.retry_after_s) == (0.0, "TOO_LATE", 0.5)
+        assert await outcomes([patient]) == [[2]]
+    assert runner.runs == [[2]]
+
+
+@virtual
+async def test_a_lone_call_runs_however_late_it_is_predicted():
+    """One slow run must not teach the server to refuse for ever."""
+    runner = FakeRunner(cost=FakeCosts(run_s=1000.0), seconds=lambda: 1.0)
+    async with batcher(runner) as layer:
+        assert await outcomes([call(layer, 1, deadline=2.0)]) == [[1]]
+
+
+@virtual
 async def test_a_deadline_is_kept_by_a_call_that_runs():
     """Its caller is told on time; its neighbours in the run get their answers."""
-    runner = FakeRunner(cost=FakeCosts(run_s=10.0))
+    runner = FakeRunner(cost=FakeCosts(run_s=2.0), seconds=lambda: 10.0)
     async with batcher(runner) as layer:
         hasty, patient = call(layer, 1, deadline=3.0), call(layer, 2)
         assert await outcomes([hasty]) == [DeadlinePassed]
@@ -257,17 +278,17 @@ async def test_the_predicted_finish():
     """0 if nothing is in the way, else the wait for a slot, the full runs ahead, and the run that it would share."""
     runner = FakeRunner(cost=FakeCosts(run_s=1.0, row_s=0.5, best=4))
     async with batcher(runner) as layer:
-        assert layer.predicted_finish_s(1000) == 0.0
+        assert layer.predicted_finish_s(request(*range(1000))) == 0.0
         calls = [call(layer, 1, 2)]
         await asyncio.sleep(0.5)
         # The run of two rows takes 2 s, 1.5 of which are left; then one run of one row.
-        assert layer.predicted_finish_s(1) == 1.5 + 1.5
+        assert layer.predicted_finish_s(request(1)) == 1.5 + 1.5
         calls += [call(layer, tag) for tag in range(6)]
         await settle()
         # Of the six that wait four fill a run of 3 s; the other two share the run of this call.
-        assert layer.predicted_finish_s(1) == 1.5 + 3.0 + 2.5
+        assert layer.predicted_finish_s(request(1)) == 1.5 + 3.0 + 2.5
         await asyncio.gather(*calls)
-        assert layer.predicted_finish_s(1) == 0.0
+        assert layer.predicted_finish_s(request(1)) == 0.0
 
 
 @virtual
@@ -281,7 +302,7 @@ async def test_the_predicted_finish_of_an_oversized_call():
             calls = [call(layer, tag, length=tag) for tag in range(1, slots + 1)]
             await settle()
             runner.cost.run_s = 1.0
-            assert layer.predicted_finish_s(12) == finish_s
+            assert layer.predicted_finish_s(request(*range(12), length=1)) == finish_s
             runner.gate.set()
             await asyncio.gather(*calls)
 
@@ -293,6 +314,6 @@ async def test_an_overdue_run_is_expected_any_moment():
     async with batcher(runner) as layer:
         hung = call(layer, 1, deadline=FAR)
         await asyncio.sleep(50)
-        assert layer.predicted_finish_s(1) == 1.0
+        assert layer.predicted_finish_s(request(1)) == 1.0
         runner.gate.set()
         await hung

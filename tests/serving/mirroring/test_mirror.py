@@ -27,6 +27,7 @@ from serinus.core.predictor import Request, Response
 from serinus.core.traffic import WHOLE, Likeness, Measure, Trigger
 from serinus.core.windows import PairWindow
 from serinus.serving.admission import Admission, ByteBudget
+from serinus.serving.batching.fair_shares import Room
 from serinus.serving.mirroring.disagreements import Disagreement
 from serinus.serving.mirroring.mirror import LONGEST_WAIT_S, LOWEST_PRIORITY
 from serinus.telemetry.outcome import PairEnd
@@ -51,8 +52,13 @@ class NoBacklog:
 
     queued_calls = 0
 
-    def predicted_finish_s(self, _rows: int) -> float:
+    def predicted_finish_s(self, _request: Request) -> float:
         return 0.0
+
+    predicted_wait_s = predicted_finish_s
+
+    def make_room(self, _request: Request) -> Room:
+        return Room.NONE
 
 
 SAME = answer(1.0, version=CANDIDATE, seconds=0.25)

@@ -1,17 +1,20 @@
 """Joins calls that wait into runs, and gives each caller its own rows back."""
 
 import asyncio
+import dataclasses
 import functools
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-from serinus.core.errors import Draining
+from serinus.core.errors import Draining, Overloaded
 from serinus.core.predictor import Request, Response, Tensors
 from serinus.serving.batching.batch_policy import BatchPolicy, Linger, decide
 from serinus.serving.batching.batch_queue import BatchQueue, Entry
-from serinus.serving.batching.expiry import Expiry
+from serinus.serving.batching.expiry import Expiry, in_time
+from serinus.serving.batching.fair_shares import Room
+from serinus.serving.batching.forecast import Forecast
 from serinus.serving.batching.joining import Joiner
 from serinus.serving.batching.joint_runs import BatchMetrics, JointRuns, Runner
 from serinus.serving.batching.running import RunsUnderWay
@@ -37,6 +40,7 @@ class Batcher:
         queue_timeout_s: Longest wait for a run, or None.
         priority_levels: Calls are sorted into levels 1 (first) to this.
         default_priority: The level of calls that name none.
+        stood_s: The queue has stood when it has not been empty for so long.
         metrics: Told about each run.
         clock: The loop's time in seconds; not `loop.time`, because uvloop counts whole milliseconds.
     """
@@ -52,6 +56,7 @@ class Batcher:
         queue_timeout_s: float | None = None,
         priority_levels: int = 10,
         default_priority: int = 5,
+        stood_s: float = 0.5,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._runner = runner
@@ -61,9 +66,17 @@ class Batcher:
         self._is_batched = runner.signature.is_batched
         self._joiner = Joiner(runner.signature)
         self._clock = clock
-        self._queue = BatchQueue()
+        self._queue = BatchQueue(stood_s=stood_s)
         self._runs = JointRuns(runner, self._joiner, metrics, clock)
         self._running = RunsUnderWay(slots, instances or slots.count, self._dispatch)
+        self._forecast = Forecast(
+            self._queue,
+            self._running,
+            lambda: runner.cost,
+            most_rows=policy.max_rows,
+            best_rows=self._best_rows,
+            clock=clock,
+        )
         self._dispatch_planned = False
         self._linger_timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
@@ -98,27 +111,23 @@ class Batcher:
         """Rows that wait for a run."""
         return self._queue.rows
 
-    def predicted_finish_s(self, rows: int) -> float:
-        """Seconds until a call of `rows` that came now would be answered; 0 when nothing is in its way.
+    def predicted_finish_s(self, request: Request) -> float:
+        """Seconds until a call that came now would be answered; 0 when nothing is in its way."""
+        return self._forecast.finish_s(self._level(request), request)
 
-        A lone call is never refused: without that rule one slow run could teach the server to refuse for ever.
-        """
-        ahead = self._queue.rows
-        running = self._running
-        if not ahead and not running.is_full():
-            return 0.0
-        cost, most = self._runner.cost, self._policy.max_rows
-        best = self._best_rows()
-        full_runs_ahead, shared = divmod(ahead, best)  # the last rows ahead share the run of this call, as far as known
-        finish_s = cost.predict_s(min(shared + rows, most))
-        if rows > most:
-            parts = -(-rows // most)
-            finish_s *= -(-parts // running.at_once)
-        if full_runs_ahead:
-            finish_s += full_runs_ahead * cost.predict_s(best) / running.at_once
-        if running.is_full():
-            finish_s += max(0.0, running.next_end() - self._clock())
-        return finish_s
+    def predicted_wait_s(self, request: Request) -> float:
+        """Seconds until a run would take a call that came now; 0 when nothing is in its way."""
+        return self._forecast.wait_s(self._level(request), request)
+
+    def make_room(self, request: Request) -> Room:
+        """End the call that is to give way to `request`, now that all places are taken, if there is one."""
+        room, evicted = self._queue.give_way(request)
+        if evicted is not None:
+            retry_after_s = self.predicted_wait_s(evicted.request)
+            evicted.fail(
+                Overloaded("another call took its place in the queue", reason="EVICTED", retry_after_s=retry_after_s)
+            )
+        return room
 
     # The way in and out of a call.
 
@@ -175,18 +184,18 @@ class Batcher:
         if self._closed:
             raise _draining()
         now = self._clock()
-        level = min(request.priority, self._levels) if request.priority else self._default_level
-        part = request
-        if rows != request.rows:
-            part = Request(inputs=inputs, deadline=request.deadline, outputs=request.outputs, rows=rows)
+        part = request if rows == request.rows else dataclasses.replace(request, inputs=inputs, rows=rows)
         # A model without a batch axis runs each call alone: its identity is a key that nobody shares.
         key = self._joiner.key(inputs) if self._is_batched else id(part)
-        entry = Entry(part, key, level, now, self._loop.create_future())
+        entry = Entry(part, key, self._level(request), now, self._loop.create_future())
         self._queue.push(entry)
         self._expiry.watch(entry)
         # Not at once: calls that arrived in the same message join the same run.
         self._plan_dispatch()
         return entry
+
+    def _level(self, request: Request) -> int:
+        return min(request.priority, self._levels) if request.priority else self._default_level
 
     def _leave(self, entry: Entry) -> None:
         self._expiry.forget(entry)
@@ -226,13 +235,18 @@ class Batcher:
                 wake = min(wake, decision.until)
                 continue
             # Whoever was cancelled or expired in this very tick has not left yet.
-            batch = [entry for entry in self._queue.take(head, decision.rows) if not entry.is_over(now)]
+            batch: Sequence[Entry] = [
+                entry for entry in self._queue.take(head, decision.rows) if not entry.is_over(now)
+            ]
+            end = now + self._runner.cost.predict_s(sum([entry.request.rows for entry in batch]))
+            is_lone = len(batch) == 1 and self._forecast.is_clear()
+            if not quick and not is_lone:
+                batch = in_time(batch, end)
             if not batch:
                 return True
             if quick:
                 self._run_here(batch, decision.reason)
                 return False
-            end = now + self._runner.cost.predict_s(sum([entry.request.rows for entry in batch]))
             self._running.start_on_slot(functools.partial(self._runs.run, batch, decision.reason), batch, end)
             return True
         self._linger(wake)

@@ -1,7 +1,7 @@
 """Ends the calls that have waited too long, on time, while runs are under way."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from serinus.core.errors import Overloaded
 from serinus.serving.batching.batch_queue import Entry
@@ -9,6 +9,26 @@ from serinus.serving.batching.batch_queue import Entry
 _NEVER = float("inf")
 # One look goes through all entries. In a crowd whose limits differ by less, a look for each would be quadratic.
 _GRAIN_S = 0.001
+
+
+def in_time(batch: Sequence[Entry], end: float) -> Sequence[Entry]:
+    """Of a batch that would be answered at `end`, those who can wait so long; the others are refused here and now.
+
+    Their rows would run for nothing, and in the place of others'.
+    """
+    if min([entry.request.deadline for entry in batch], default=end) >= end:
+        return batch
+    for entry in batch:
+        late_s = end - entry.request.deadline
+        if late_s > 0:
+            entry.fail(
+                Overloaded(
+                    f"its run was predicted to end {late_s:.3f} s after its deadline",
+                    reason="TOO_LATE",
+                    retry_after_s=late_s,
+                )
+            )
+    return [entry for entry in batch if not entry.answer.done()]
 
 
 class Expiry:
