@@ -132,6 +132,8 @@ class VersionLoader:
             intra_op_threads=spec.options.intra_op_threads,
             batching=spec.options.batching.enabled,
             batch_axes=spec.options.batch_axes,
+            padding=spec.options.padding,
+            unpadding=spec.options.unpadding,
             samples=sample_inputs(spec.options, source),
             goldens=spec.goldens,
             tolerance=spec.tolerance,

@@ -32,6 +32,8 @@ def examine(request: IntakeRequest) -> IntakeReport | Refusal:
             intra_op_threads=request.options.intra_op_threads,
             batching=request.options.batching.enabled,
             batch_axes=request.options.batch_axes,
+            padding=request.options.padding,
+            unpadding=request.options.unpadding,
             samples=sample_inputs(request.options, source),
             goldens=request.goldens,
             tolerance=request.tolerance,

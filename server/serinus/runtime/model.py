@@ -8,6 +8,7 @@ import numpy as np
 
 from serinus.core.dtypes import DType
 from serinus.core.errors import BadModelOutput, ModelFailed, ModelRejected, ServerError
+from serinus.core.padding import Padding
 from serinus.core.predictor import Request, Response, Tensor, Tensors
 from serinus.core.signature import Signature
 from serinus.core.version import ModelVersion
@@ -18,6 +19,7 @@ from serinus.runtime.invocation import choose_invocation
 from serinus.runtime.model_file import read_model_file
 from serinus.runtime.native_errors import is_out_of_memory
 from serinus.runtime.options import SessionOptions
+from serinus.runtime.padding_declared import declared_padding
 from serinus.runtime.plain_files import release
 from serinus.runtime.pool import ComputePool
 from serinus.runtime.session import Session, open_session
@@ -94,6 +96,7 @@ class OnnxModel:
         signature: What the model takes and gives; without batch axes if rows were seen to disturb each other.
         cost: What its runs cost, learned from all of them.
         notes: What the operator should know, a sentence each, such as why requests are not joined.
+        padding: How calls of different lengths are joined, as declared and proven; None if they are not.
         goldens: How its golden requests went; all of them passed.
         size_bytes: Of its files, weights included. What the process grows by at a load tells less: other models run
             meanwhile, and allocators give back late.
@@ -123,8 +126,9 @@ class OnnxModel:
         self._invoke = choose_invocation(signature)
         self._adopt(signature)
 
-    def _adopt(self, signature: Signature) -> None:
+    def _adopt(self, signature: Signature, padding: Padding | None = None) -> None:
         self.signature = signature
+        self.padding = padding
         self._names = list(signature.output_names)
         self._row_axis = {spec.name: spec.batch_axis for spec in signature.outputs}
         # Where a call chooses lengths, rows do not tell how long its run will be; then nothing runs on the event loop.
@@ -133,6 +137,11 @@ class OnnxModel:
             and all(isinstance(dim, int) or axis == spec.batch_axis for axis, dim in enumerate(spec.shape))
             for spec in (*signature.inputs, *signature.outputs)
         )
+
+    @property
+    def pads(self) -> bool:
+        """Whether calls of different lengths are joined."""
+        return self.padding is not None
 
     def __repr__(self) -> str:
         state = "closed" if self._session is None else f"{self.predicted_run_s(1):.3g} s a row"
@@ -233,12 +242,15 @@ class OnnxModel:
             samples=samples,
             max_rows=max_rows,
             budget_s=self._options.warm_up_s,
+            padding=declared_padding(self._options.padding, self._options.unpadding),
         )
         self.cost = learned
-        notes = [note for note in (report.problem, report.unjoinable) if note and note not in self.notes]
-        self.notes = (*self.notes, *notes)
+        said = (report.problem, report.unjoinable, report.unpadded)
+        self.notes = (*self.notes, *[note for note in said if note and note not in self.notes])
         if report.unjoinable:
             self._adopt(with_batch_axes(self.signature, {}))
+        else:
+            self._adopt(self.signature, report.padding)
         return report
 
     def run_goldens(self, files: SourceFiles) -> None:

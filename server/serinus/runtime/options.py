@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 
-from serinus.config.models import Tolerance
+from serinus.config.models import Padding, Tolerance
 from serinus.core.predictor import Tensors
 
 
@@ -17,6 +17,8 @@ class SessionOptions:
         batching: Whether requests may be joined at all.
         batch_axes: Batch axis by tensor name, for models where it is not the first; tensors not named have none.
             Empty: read from the model.
+        padding: How inputs may be filled up, by name, so that calls of different lengths are joined.
+        unpadding: Axis by output name that is as long as the padded inputs, or a constant share of that.
         samples: Example of an input by name, batch axis included, for the warm-up; what is not given is invented.
         warm_up_s: Seconds after which the warm-up starts no further run.
         goldens: Files of golden requests, by their path beside the model; answered rightly before the model is loaded.
@@ -29,6 +31,8 @@ class SessionOptions:
     intra_op_threads: int = 1
     batching: bool = True
     batch_axes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    padding: Mapping[str, Padding] = dataclasses.field(default_factory=dict)
+    unpadding: Mapping[str, int] = dataclasses.field(default_factory=dict)
     samples: Tensors = dataclasses.field(default_factory=dict)
     warm_up_s: float = 1.0
     goldens: tuple[str, ...] = ()

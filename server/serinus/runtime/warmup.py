@@ -6,13 +6,16 @@ from collections.abc import Callable
 import numpy as np
 
 from serinus.core.errors import BadModelOutput, ModelFailed
-from serinus.core.predictor import Tensor, Tensors
-from serinus.core.signature import Signature, TensorSpec
+from serinus.core.padding import Padding
+from serinus.core.predictor import Tensors
+from serinus.core.signature import Signature
+from serinus.runtime.agreement import agree
+from serinus.runtime.padding_declared import NOT_DECLARED, DeclaredPadding
+from serinus.runtime.padding_proof import prove_padding
 from serinus.runtime.synthetic import has_open_lengths, synthetic_row
 
 LENGTHS = (8, 32, 64, 512)  # tokens, pixels, bytes, samples of sound: one of them fits most models
 REPEATS = 3  # the first runs are cold, and would say that the model is slow
-RELATIVE, ABSOLUTE = 1e-2, 1e-3  # what another order of summation may change, half precision included
 
 Run = Callable[[Tensors, int], Tensors]
 """Outputs for inputs of that many rows; raises ModelFailed or BadModelOutput."""
@@ -27,12 +30,16 @@ class WarmUp:
         seconds: Time it took.
         problem: Why it could not do all it wanted; "" if it could. The model is served all the same.
         unjoinable: Why rows must not be joined; "" if nothing speaks against it.
+        padding: How rows of different lengths are joined: as declared, and proven; None if they are not.
+        unpadded: Why not, if that was declared; else "".
     """
 
     runs: int
     seconds: float
     problem: str = ""
     unjoinable: str = ""
+    padding: Padding | None = None
+    unpadded: str = ""
 
 
 def warm_up(
@@ -43,8 +50,9 @@ def warm_up(
     samples: Tensors,
     max_rows: int,
     budget_s: float,
+    padding: DeclaredPadding = NOT_DECLARED,
 ) -> WarmUp:
-    """Run one row, another, and both together, and compare.
+    """Run one row, another, and both together, and compare; likewise rows of different lengths, if they can be padded.
 
     Args:
         signature: What the model takes and gives.
@@ -53,8 +61,19 @@ def warm_up(
         samples: Inputs that the operator gives as an example, by name; the others are invented.
         max_rows: Rows are not joined beyond this.
         budget_s: Seconds after which no further run starts, but for the comparison of a model that started in time.
+        padding: What is declared of it.
     """
-    return _WarmUp(signature, run, clock, samples, budget_s).run(max_rows)
+    found = _WarmUp(signature, run, clock, samples, budget_s).run(max_rows)
+    if not padding.fills:
+        return found
+    if not signature.is_batched or found.unjoinable:
+        return dataclasses.replace(found, unpadded="calls are not padded: they are not joined")
+    # Not counted against the budget: how a model is served must not depend on how busy the machine was at its start.
+    started = clock()
+    proof = prove_padding(signature, padding, run, samples)
+    return dataclasses.replace(
+        found, seconds=found.seconds + clock() - started, padding=proof.padding, unpadded=proof.note
+    )
 
 
 class _WarmUp:
@@ -118,7 +137,9 @@ class _WarmUp:
         except ModelFailed:
             return self._report(unjoinable="requests are not joined: the model fails on two rows at once")
         for spec in self._signature.outputs:
-            if not _agree(spec, joined[spec.name], (left_alone[spec.name], right_alone[spec.name])):
+            assert spec.batch_axis is not None, "only models whose outputs all have rows are compared: this is a bug"
+            rows = [np.take(joined[spec.name], [row], spec.batch_axis) for row in (0, 1)]
+            if not agree(spec, rows, (left_alone[spec.name], right_alone[spec.name])):
                 return self._report(
                     unjoinable=f"requests are not joined: in a run of two rows, the output {spec.name!r} of one row"
                     " depends on the other"
@@ -149,23 +170,3 @@ class _WarmUp:
 
     def _report(self, *, problem: str = "", unjoinable: str = "") -> WarmUp:
         return WarmUp(self._runs, self._clock() - self._started, problem, unjoinable)
-
-
-def _agree(spec: TensorSpec, joined: Tensor, alone: tuple[Tensor, Tensor]) -> bool:
-    """Whether each row of `joined` is what that row gives alone."""
-    assert spec.batch_axis is not None, "only models whose outputs all have rows are compared: this is a bug"
-    for row, expected in enumerate(alone):
-        got = np.take(joined, [row], spec.batch_axis)
-        if got.shape != expected.shape:
-            return False
-        if not (_close(got, expected) if spec.dtype.is_float else np.array_equal(got, expected)):
-            return False
-    return True
-
-
-def _close(got: Tensor, expected: Tensor) -> bool:
-    wide_got, wide_expected = got.astype(np.float64), expected.astype(np.float64)
-    # Outputs that are small throughout, such as the shares of thousands of classes, need a finer measure.
-    finite = np.abs(wide_expected[np.isfinite(wide_expected)])
-    absolute = max(1e-6, min(ABSOLUTE, RELATIVE * float(finite.max(initial=0.0))))
-    return np.allclose(wide_got, wide_expected, rtol=RELATIVE, atol=absolute, equal_nan=True)
