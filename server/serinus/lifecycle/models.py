@@ -188,6 +188,16 @@ class Models:
         if (one := self._models.get(model)) is not None:
             one.retry()
 
+    def keep_out(self, identity: ModelVersion, error: ServerError) -> None:
+        """Let a version go at once, if there is anything of it; calls inside are answered, later ones get the error.
+
+        Other versions serve as before. It is tried again when somebody calls `retry`, or when what is wanted changes:
+        whoever wants it kept out for longer has the loader refuse it.
+        """
+        one = self._models.get(identity.model)
+        if one is not None and identity in one.versions():
+            one.keep_out(identity, error)
+
     async def reload(self, plan: ModelPlan) -> None:
         """Load all versions of `plan` anew, and serve exactly these; they take over at once, when all are ready.
 

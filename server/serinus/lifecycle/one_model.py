@@ -235,6 +235,18 @@ class OneModel:
             self._woken.add(identity.number)
             self.advance()
 
+    def keep_out(self, identity: ModelVersion, error: ServerError) -> None:
+        """Serve a version no more, and load it no more until somebody asks for it by `retry`, or the plan changes."""
+        number = identity.number
+        if number in self._loads:
+            self._cancel(number)
+        if number in self.ready:
+            self._drop(identity, error.message)
+        self._is_back(number)
+        self._known.setdefault(number, identity)
+        self._failed[number] = Failure(error, 1, None)
+        self.advance()
+
     def evict(self, identity: ModelVersion) -> None:
         """Unload a version to make room; it stays wanted."""
         log.info("version evicted", model=identity.model, version=identity.version_text)

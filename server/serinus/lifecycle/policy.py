@@ -23,6 +23,8 @@ NO_ROOM = "NO_MEMORY_BUDGET"
 """Reason of a load that would take more memory than loaded versions may."""
 LOADS_STUCK = "LOADS_STUCK"
 """Reason of a load that was refused because earlier ones never came back."""
+QUARANTINED = "QUARANTINED"
+"""Reason of a load that is refused because processes died while the version was at work."""
 
 FIRST_RETRY_S = 5.0  # a store that restarts is back by then
 LONGEST_RETRY_S = 300.0  # nobody waits longer for a store that is back

@@ -2,8 +2,9 @@
 
 from serinus.core.errors import InvalidInput, Loading, NotFound, NotLoaded, ServerError
 from serinus.core.selector import resolve
-from serinus.core.version import check_model_name
+from serinus.core.version import ModelVersion, check_model_name
 from serinus.lifecycle.one_model import OneModel
+from serinus.lifecycle.policy import QUARANTINED
 from serinus.lifecycle.states import ModelState
 
 _LONGEST_SELECTOR = 128
@@ -25,9 +26,9 @@ def why_not(model: str, version: str, one: OneModel | None) -> ServerError:
             f"model {model[:64]!r}: expected one that this server has; 'serinus models list' shows them", field="model"
         )
     identity = resolve(version, versions, {**one.plan.aliases, **one.aliases})
+    if identity is not None and (special := _special(one, identity)):
+        return special
     status = None if identity is None else one.status(identity)
-    if status is not None and status.state is ModelState.LOADING:
-        return Loading(f"{identity} is being loaded: expected the call again in a moment", field="version")
     if not versions or not (version or one.ready):
         return NotLoaded(
             f"model {model!r} is known but no version of it serves now; 'serinus models load {model}' loads it",
@@ -43,6 +44,16 @@ def why_not(model: str, version: str, one: OneModel | None) -> ServerError:
     return NotLoaded(
         f"{identity} is {status.state}{reason}; 'serinus models load {identity}' loads it", field="version"
     )
+
+
+def _special(one: OneModel, identity: ModelVersion) -> ServerError | None:
+    """The error where another try may help by itself, or only a person can."""
+    if one.status(identity).state is ModelState.LOADING:
+        return Loading(f"{identity} is being loaded: expected the call again in a moment", field="version")
+    failure = one.failure(identity)
+    if failure is not None and failure.reason == QUARANTINED:
+        return NotLoaded(failure.message, reason=QUARANTINED, field="version")
+    return None
 
 
 def _impossible_name(model: str, version: str) -> InvalidInput | None:
