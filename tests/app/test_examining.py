@@ -41,10 +41,10 @@ async def test_what_an_examination_has_shown_is_kept():
     [
         ("serving: {slo: {p99_s: 0.1}, fallback: [stable]}", []),
         ("serving: {fallback: [stable, other@1.0.0]}", ["serving.fallback: versions of this model stand in for it"]),
-        ("serving: {padding: {x: {axis: 1}}}", ["serving.padding is recorded, and not applied yet"]),
+        ("serving: {padding: {x: {axis: 1}}}", []),
         (
-            "serving: {padding: {x: {axis: 1}}, slo: {error_rate: 0}}",
-            ["serving.slo.error_rate is", "serving.padding is"],
+            "serving: {fallback: [other@1.0.0], slo: {error_rate: 0}}",
+            ["serving.slo.error_rate is", "serving.fallback: versions"],
         ),
         ("serving: {batching: {max_rows: 4}, slo: {}}", []),
     ],

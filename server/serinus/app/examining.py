@@ -10,7 +10,6 @@ from serinus.config.version_facts import ServingOptions, VersionFacts
 from serinus.registry.records import Examination, GoldenResult
 from serinus.runtime.intake import Intake, IntakeLimits
 
-_PADDING: Final = "serving.padding is recorded, and not applied yet: only calls of equal lengths share a run"
 _ERROR_RATE: Final = "serving.slo.error_rate is shown on the card; a rollout's ceilings are what acts on errors"
 _OTHER_MODEL: Final = (
     "serving.fallback: versions of this model stand in for it; another one only if 'serinus traffic fallback' says so"
@@ -47,7 +46,6 @@ def not_applied(serving: ServingOptions) -> tuple[str, ...]:
     notes = {
         _ERROR_RATE: serving.slo.error_rate is not None,
         _OTHER_MODEL: any("@" in said for said in serving.fallback),
-        _PADDING: bool(serving.padding),
     }
     return tuple(note for note, is_true in notes.items() if is_true)
 

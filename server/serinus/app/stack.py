@@ -57,6 +57,7 @@ class ServedVersion:
                 linger_s=options.batching.linger_s if options.batching.linger_s >= TIMER_S else 0.0,
                 preferred_rows=options.batching.preferred_rows,
             ),
+            padding=model.padding,
             slots=slots,
             metrics=metrics,
             instances=options.instances,

@@ -87,6 +87,7 @@ class BatchQueue:
     Attributes:
         calls: Entries that wait.
         rows: Their rows.
+        positions: Their rows, each times its length.
     """
 
     def __init__(self, *, stood_s: float = 0.5) -> None:
@@ -98,6 +99,7 @@ class BatchQueue:
         self._stands_since = 0.0
         self.calls = 0
         self.rows = 0
+        self.positions = 0
 
     @property
     def has_stood(self) -> bool:
@@ -121,6 +123,7 @@ class BatchQueue:
         share.rows += rows
         strand.rows += rows
         self.rows += rows
+        self.positions += rows * entry.length
         self.calls += 1
 
     def _open(self, key: Hashable, place: Place) -> Strand:
@@ -286,6 +289,7 @@ class BatchQueue:
         share.rows -= rows
         strand.rows -= rows
         self.rows -= rows
+        self.positions -= rows * entry.length
         self.calls -= 1
         # The last strand stays: the next call is probably like this one, and to make a strand costs more than the rest.
         if not strand.entries and self.calls:

@@ -3,18 +3,22 @@
 import asyncio
 import dataclasses
 import functools
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
 from serinus.core.errors import Draining, Overloaded
+from serinus.core.lengths import length_of
+from serinus.core.padding import Padding
 from serinus.core.predictor import Request, Response, Tensors
 from serinus.serving.batching.batch_policy import BatchPolicy, Linger, decide
 from serinus.serving.batching.batch_queue import BatchQueue, Entry
 from serinus.serving.batching.expiry import Expiry, in_time
 from serinus.serving.batching.fair_shares import Room
 from serinus.serving.batching.forecast import Forecast
+from serinus.serving.batching.grouping import candidates_for, group
 from serinus.serving.batching.joining import Joiner
 from serinus.serving.batching.joint_runs import BatchMetrics, JointRuns, Runner
 from serinus.serving.batching.running import RunsUnderWay
@@ -35,6 +39,7 @@ class Batcher:
     Attributes:
         runner: The model.
         policy: How rows are joined.
+        padding: How rows of different lengths are joined; None if only those of equal lengths are.
         slots: Shared by the models of the process.
         instances: Most runs of this model at once.
         queue_timeout_s: Longest wait for a run, or None.
@@ -50,6 +55,7 @@ class Batcher:
         runner: Runner,
         *,
         policy: BatchPolicy,
+        padding: Padding | None = None,
         slots: RunSlots,
         metrics: BatchMetrics,
         instances: int | None = None,
@@ -64,7 +70,9 @@ class Batcher:
         self._levels = priority_levels
         self._default_level = default_priority
         self._is_batched = runner.signature.is_batched
-        self._joiner = Joiner(runner.signature)
+        self._has_lengths = bool(runner.signature.open_axes)
+        self._pads = padding is not None
+        self._joiner = Joiner(runner.signature, padding)
         self._clock = clock
         self._queue = BatchQueue(stood_s=stood_s)
         self._runs = JointRuns(runner, self._joiner, metrics, clock)
@@ -75,6 +83,7 @@ class Batcher:
             lambda: runner.cost,
             most_rows=policy.max_rows,
             best_rows=self._best_rows,
+            length=self._length,
             clock=clock,
         )
         self._dispatch_planned = False
@@ -143,7 +152,7 @@ class Batcher:
         if self._is_batched and request.rows > self._policy.max_rows:
             return await self._predict_in_parts(request)
         # Nobody to join and nobody to wait for: the way through the queue would cost more than the run.
-        if request.alone and not self._queue.calls and self._may_run_alone(request.rows):
+        if request.alone and not self._queue.calls and self._may_run_alone(request):
             return self._runs.run_alone(request)
         entry = self._enter(request, request.inputs, request.rows)
         try:
@@ -151,8 +160,12 @@ class Batcher:
         finally:
             self._leave(entry)
 
-    def _may_run_alone(self, rows: int) -> bool:
-        return not self._policy.linger_s and not self._closed and self._runner.is_quick(rows)
+    def _may_run_alone(self, request: Request) -> bool:
+        if self._policy.linger_s or self._closed:
+            return False
+        if self._has_lengths:
+            return self._runner.is_quick(request.rows, self._length(request.inputs))
+        return self._runner.is_quick(request.rows)
 
     async def _predict_in_parts(self, request: Request) -> Response:
         """Answer a call of more than `max_rows` rows from several runs."""
@@ -187,7 +200,7 @@ class Batcher:
         part = request if rows == request.rows else dataclasses.replace(request, inputs=inputs, rows=rows)
         # A model without a batch axis runs each call alone: its identity is a key that nobody shares.
         key = self._joiner.key(inputs) if self._is_batched else id(part)
-        entry = Entry(part, key, self._level(request), now, self._loop.create_future())
+        entry = Entry(part, key, self._level(request), now, self._loop.create_future(), self._length(inputs))
         self._queue.push(entry)
         self._expiry.watch(entry)
         # Not at once: calls that arrived in the same message join the same run.
@@ -196,6 +209,9 @@ class Batcher:
 
     def _level(self, request: Request) -> int:
         return min(request.priority, self._levels) if request.priority else self._default_level
+
+    def _length(self, inputs: Tensors) -> int:
+        return length_of(self._runner.signature, inputs) if self._has_lengths else 1
 
     def _leave(self, entry: Entry) -> None:
         self._expiry.forget(entry)
@@ -219,12 +235,11 @@ class Batcher:
     def _start_next(self) -> bool:
         """Start the most urgent run that need not wait; return whether there may be another to start now."""
         now = self._clock()
-        limit = self._best_rows()
         wake = _NEVER
         for head in self._queue.heads():
-            rows = head.request.rows
+            rows, limit = head.request.rows, self._best_rows(head.length)
             waiting = self._queue.joinable_rows(head) if self._is_batched else rows
-            quick = self._runner.is_quick(max(rows, min(waiting, limit)))
+            quick = self._runner.is_quick(max(rows, min(waiting, limit)), head.length)
             free_slots = 1 if quick else self._running.free()
             if not free_slots:
                 return False
@@ -234,23 +249,60 @@ class Batcher:
             if isinstance(decision, Linger):
                 wake = min(wake, decision.until)
                 continue
+            taken = self._take_quick(head, decision.rows) if quick else self._take(head, decision.rows)
             # Whoever was cancelled or expired in this very tick has not left yet.
-            batch: Sequence[Entry] = [
-                entry for entry in self._queue.take(head, decision.rows) if not entry.is_over(now)
-            ]
-            end = now + self._runner.cost.predict_s(sum([entry.request.rows for entry in batch]))
-            is_lone = len(batch) == 1 and self._forecast.is_clear()
-            if not quick and not is_lone:
-                batch = in_time(batch, end)
-            if not batch:
-                return True
-            if quick:
+            batch = [entry for entry in taken if not entry.is_over(now)]
+            if quick and batch:
                 self._run_here(batch, decision.reason)
                 return False
-            self._running.start_on_slot(functools.partial(self._runs.run, batch, decision.reason), batch, end)
+            self._start_on_slot(batch, decision.reason, now)
             return True
         self._linger(wake)
         return False
+
+    def _take(self, head: Entry, rows: int) -> Sequence[Entry]:
+        """Take out of the queue who shares a run of at most `rows` rows with `head`."""
+        if not self._pads or rows <= head.request.rows:
+            return self._queue.take(head, rows)
+        candidates = list(itertools.islice(self._queue.joinable(head), candidates_for(rows)))
+        cost = self._runner.cost
+        chosen = group(
+            [(entry.request.rows, entry.length) for entry in candidates],
+            limit=rows,
+            predict_s=cost.predict_s,
+            best_rows=cost.best_rows,
+        )
+        taken = [candidates[index] for index in chosen]
+        self._queue.remove(taken)
+        return taken
+
+    def _take_quick(self, head: Entry, rows: int) -> Sequence[Entry]:
+        """As `_take`, where the run is over sooner than the best company would be found: whoever is no longer."""
+        if not self._pads or rows <= head.request.rows:
+            return self._queue.take(head, rows)
+        candidates = itertools.islice(self._queue.joinable(head), candidates_for(rows))
+        taken: list[Entry] = []
+        for entry in candidates:
+            if entry.length <= head.length:
+                if taken and entry.request.rows > rows:
+                    break
+                taken.append(entry)
+                rows -= entry.request.rows
+        self._queue.remove(taken)
+        return taken
+
+    def _start_on_slot(self, batch: Sequence[Entry], reason: DispatchReason, now: float) -> None:
+        if not batch:
+            return
+        rows, length = sum([entry.request.rows for entry in batch]), max([entry.length for entry in batch])
+        end = now + self._runner.cost.predict_s(rows, length)
+        is_lone = len(batch) == 1 and self._forecast.is_clear()
+        if not is_lone:
+            batch = in_time(batch, end)
+            if not batch:
+                return
+        run = self._runs.run_wide if self._running.has_machine and not self._queue.calls else self._runs.run
+        self._running.start_on_slot(functools.partial(run, batch, reason), batch, end)
 
     def _run_here(self, batch: Sequence[Entry], reason: DispatchReason) -> None:
         if self._queue.calls:
@@ -258,8 +310,8 @@ class Batcher:
         if self._runs.run_here(batch, reason):
             self._running.start(functools.partial(self._runs.isolate, batch), batch)
 
-    def _best_rows(self) -> int:
-        return self._runner.cost.best_rows(self._policy.max_rows) if self._is_batched else 1
+    def _best_rows(self, length: int) -> int:
+        return self._runner.cost.best_rows(self._policy.max_rows, length) if self._is_batched else 1
 
     def _linger(self, until: float) -> None:
         if self._linger_timer is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from serinus.core.predictor import Request
+from serinus.core.predictor import Request, Tensors
 from serinus.serving.batching.batch_queue import BatchQueue
 from serinus.serving.batching.joint_runs import Costs
 from serinus.serving.batching.running import RunsUnderWay
@@ -16,7 +16,8 @@ class Forecast:
         running: What runs.
         cost: Of runs.
         most_rows: No run holds more.
-        best_rows: Rows of the runs that those who wait now will share.
+        best_rows: Rows of the runs that those who wait now will share, by their length.
+        length: Of the rows of a call (`core.lengths`).
         clock: Event-loop time in seconds.
     """
 
@@ -27,7 +28,8 @@ class Forecast:
         cost: Callable[[], Costs],
         *,
         most_rows: int,
-        best_rows: Callable[[], int],
+        best_rows: Callable[[int], int],
+        length: Callable[[Tensors], int],
         clock: Callable[[], float],
     ) -> None:
         self._queue = queue
@@ -35,6 +37,7 @@ class Forecast:
         self._cost = cost
         self._most_rows = most_rows
         self._best_rows = best_rows
+        self._length = length
         self._clock = clock
 
     def is_clear(self) -> bool:
@@ -54,7 +57,7 @@ class Forecast:
             return 0.0
         wait_s, shared = self._runs_ahead(level, request)
         rows, most = request.rows, self._most_rows
-        own_s = self._cost().predict_s(min(shared + rows, most))
+        own_s = self._cost().predict_s(min(shared + rows, most), self._length(request.inputs))
         if rows > most:
             parts = -(-rows // most)
             own_s *= -(-parts // self._running.at_once)
@@ -62,10 +65,11 @@ class Forecast:
 
     def _runs_ahead(self, level: int, request: Request) -> tuple[float, int]:
         """Seconds of the runs before the call's own, and the last rows ahead, which share its run as far as known."""
-        best = self._best_rows()
-        full_runs, shared = divmod(self._queue.rows_ahead(level, request), best)
-        running = self._running
-        wait_s = full_runs * self._cost().predict_s(best) / running.at_once if full_runs else 0.0
+        queue, running = self._queue, self._running
+        length = queue.positions // queue.rows if queue.rows else 1  # those who share a run are of similar lengths
+        best = self._best_rows(length)
+        full_runs, shared = divmod(queue.rows_ahead(level, request), best)
+        wait_s = full_runs * self._cost().predict_s(best, length) / running.at_once if full_runs else 0.0
         if running.is_full():
             wait_s += max(0.0, running.next_end() - self._clock())
         return wait_s, shared

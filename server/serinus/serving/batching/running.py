@@ -55,6 +55,11 @@ class RunsUnderWay:
         """Most runs that can be under way."""
         return min(self._instances, self._slots.count)
 
+    @property
+    def has_machine(self) -> bool:
+        """Whether a run that starts now would be the only one in the process, with nobody waiting to start another."""
+        return self._slots.is_unused
+
     def is_full(self) -> bool:
         """Whether this model has all the runs that it may have, whoever holds the slots."""
         return len(self._ends) >= self._instances

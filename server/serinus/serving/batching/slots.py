@@ -22,6 +22,11 @@ class RunSlots:
         """Whether a slot is free and nobody waits for one."""
         return self.free > 0 and not self._waiting
 
+    @property
+    def is_unused(self) -> bool:
+        """Whether all slots are free and nobody waits for one."""
+        return self.free == self.count and not self._waiting
+
     def take(self) -> None:
         """Take a slot; the caller has seen that one is free."""
         assert self.free > 0, "taking a slot that is not free: this is a bug"
