@@ -14,21 +14,36 @@ import typer
 from harness.plan import LONG, RESULTS, SHORT, Plan
 from harness.report import machine, save, show
 from harness.rows import Row
-from scenarios import aliases, cycles, frames, large, lifecycle, light_load, registering, routing, swaps, unary
+from harness.self_check import check
+from scenarios import (
+    aliases,
+    cycles,
+    frames,
+    large,
+    lifecycle,
+    light_load,
+    memory,
+    overload,
+    registering,
+    routing,
+    swaps,
+    unary,
+)
 
 _SCENARIOS: Mapping[int, Sequence[Callable[[Plan], list[Row]]]] = {
     1: [unary.measure],
     2: [frames.measure],
     5: [light_load.measure],
+    6: [overload.measure],
     7: [lifecycle.measure],
-    8: [cycles.measure],
+    8: [memory.measure, cycles.measure],
     9: [registering.measure],
     10: [aliases.measure],
     11: [swaps.measure],
     12: [large.measure],
     13: [routing.measure],
 }
-_AIMS = "1,2,5,7,13"
+_AIMS = "1,2,5,6,7,8"
 
 
 def main(
@@ -39,9 +54,12 @@ def main(
     seconds: Annotated[float | None, typer.Option(min=0.5, help="Seconds of one run on a slow model.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.1, help="Minutes for what grows slowly.")] = None,
     providers: Annotated[str, typer.Option(help="Execution providers of the servers, such as cuda,cpu.")] = "",
+    self_check: Annotated[bool, typer.Option("--self-check", help="Stop a server for 1 s, and see it in p99.")] = False,  # noqa: FBT002 - typer's way to say a flag
     results: Annotated[Path, typer.Option(help="Where the figures are written.")] = RESULTS / "latest.json",
 ) -> None:
     """Measure, print a table, and write it as JSON and Markdown."""
+    if self_check:
+        raise typer.Exit(check())
     named = {"repeats": repeats, "calls": calls, "seconds": seconds, "minutes": minutes}
     plan = dataclasses.replace(
         LONG if is_long else SHORT,

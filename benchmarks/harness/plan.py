@@ -20,7 +20,7 @@ class Plan:
     """
 
     repeats: int = 3
-    seconds: float = 4.0
+    seconds: float = 3.0
     calls: int = 3000
     minutes: float = 1.0
     server_flags: tuple[str, ...] = ()
