@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serinus.core.criticality import Criticality
 from serinus.core.errors import InvalidInput
 from serinus.core.predictor import NO_ATTRIBUTES
 from serinus.transport.attributes import NOTHING_SAID, Said, checked, said_in, together
@@ -21,11 +22,15 @@ TEXTS = st.text(st.characters(codec="ascii", min_codepoint=32, max_codepoint=126
         ([*USUAL, ("x-serinus-cohort", "beta")], Said("", {"cohort": "beta"})),
         ([("x-serinus-version", "1.2.0"), ("x-serinus-cohort", "")], Said("", {"version": "1.2.0", "cohort": ""})),
         ([("x-serinus-routing-key", "customer 7")], Said("customer 7", NO_ATTRIBUTES)),
+        (
+            [("x-serinus-tenant", "acme"), ("x-serinus-criticality", "sheddable")],
+            Said("", NO_ATTRIBUTES, "acme", Criticality.SHEDDABLE),
+        ),
         ([("x-serinus", "no name"), ("X-Serinus-Cohort", "not as HTTP/2 writes it")], NOTHING_SAID),
     ],
 )
 def test_metadata_says_who_calls(metadata, said: Said):
-    """Under our prefix alone; the routing key is no attribute."""
+    """Under our prefix alone; what has a meaning of its own is no attribute."""
     assert said_in(metadata) == said
 
 
@@ -69,6 +74,8 @@ def test_attributes_that_nobody_could_log_are_refused(attributes: dict[str, str]
         ([("x-serinus-routing-key", "1"), ("x-serinus-routing-key", "1")], "DUPLICATE_ATTRIBUTE", "attributes"),
         ([("x-serinus-routing-key", "k" * 257)], "TEXT_TOO_LONG", "routing_key"),
         ([("x-serinus-routing-key", "k\x7f")], "CONTROL_CHARACTER", "routing_key"),
+        ([("x-serinus-tenant", "t" * 257)], "TEXT_TOO_LONG", "tenant"),
+        ([("x-serinus-criticality", "urgent")], "WRONG_VALUE", "criticality"),
     ],
 )
 def test_metadata_that_can_be_read_in_two_ways_is_refused(metadata, reason: str, field: str):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 
 from open_inference import grpc_service_pb2 as oip
+from serinus.core.criticality import Criticality
 from serinus.core.dtypes import DType, dtype_of
 from serinus.core.errors import InvalidInput, ServerError, Unsupported
 from serinus.core.predictor import Request, Tensor
@@ -55,6 +56,8 @@ def test_a_whole_request_is_read():
     )
     wire.parameters["timeout"].int64_param = 250_000
     wire.parameters["priority"].uint64_param = 3
+    wire.parameters["tenant"].string_param = "acme"
+    wire.parameters["criticality"].string_param = "critical"
     found = decoded(wire, remaining_s=5.0)
     inputs = {name: (tensor.dtype, tensor.tolist()) for name, tensor in found.request.inputs.items()}
     assert inputs == {"x": (np.dtype("<i2"), [[1], [-1]])}
@@ -69,6 +72,9 @@ def test_a_whole_request_is_read():
             outputs=("b", "a"),
             request_id="r-1",
             priority=3,
+            criticality=Criticality.CRITICAL,
+            tenant="acme",
+            has_deadline=True,
             size_bytes=wire.ByteSize(),
         ),
         {},
@@ -77,7 +83,8 @@ def test_a_whole_request_is_read():
 
 def test_an_empty_request_takes_every_default():
     """Whether such a model exists is not decided here."""
-    assert decoded(oip.ModelInferRequest()) == Decoded(Request(inputs={}, deadline=1060.0, arrived=1000.0), {})
+    request = Request(inputs={}, deadline=1060.0, arrived=1000.0, has_deadline=False)
+    assert decoded(oip.ModelInferRequest()) == Decoded(request, {})
 
 
 @given(outputs())
@@ -309,7 +316,34 @@ def test_reserved_parameters_are_refused(name: str):
 def test_parameters_that_mean_nothing_here_are_ignored(name: str):
     """Triton's own clients send some of them with every call."""
     found = decoded(with_parameters(**{name: ("bool_param", True), "owner": ("string_param", "me")}))
-    assert found == Decoded(Request({}, 1060.0, arrived=1000.0, size_bytes=found.request.size_bytes), {})
+    request = Request({}, 1060.0, arrived=1000.0, size_bytes=found.request.size_bytes, has_deadline=False)
+    assert found == Decoded(request, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value", "reason", "message"),
+    [
+        (
+            "criticality",
+            "string_param",
+            "URGENT",
+            "WRONG_VALUE",
+            "parameter 'criticality': expected one of critical, default, sheddable, got 'URGENT'",
+        ),
+        ("criticality", "int64_param", 1, "WRONG_PARAMETER", "parameter 'criticality': expected text"),
+        (
+            "tenant",
+            "string_param",
+            "t" * 257,
+            "TEXT_TOO_LONG",
+            "parameter 'tenant': expected at most 256 bytes, got 257",
+        ),
+    ],
+)
+def test_a_class_or_tenant_that_is_none_is_refused(name: str, field: str, value: object, reason: str, message: str):
+    """With what could stand there."""
+    error = refused(with_parameters(**{name: (field, value)}))
+    assert (error.reason, error.field, error.message) == (reason, name, message)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serinus.core.criticality import Criticality
 from serinus.core.dtypes import DType
 from serinus.core.errors import InvalidInput
 from serinus.core.predictor import Request, Response, Route, Tensor
@@ -109,6 +110,8 @@ def test_a_whole_request_is_read():
         routing_key="customer 7",
         priority=3,
         timeout_us=250_000,
+        criticality=pb.CRITICALITY_SHEDDABLE,
+        tenant="acme",
     )
     request = decoded(wire, remaining_s=5.0)
     inputs = {name: (tensor.dtype, tensor.tolist()) for name, tensor in request.inputs.items()}
@@ -124,13 +127,24 @@ def test_a_whole_request_is_read():
         request_id="r-1",
         routing_key="customer 7",
         priority=3,
+        criticality=Criticality.SHEDDABLE,
+        tenant="acme",
         size_bytes=123,
+        has_deadline=True,
     )
 
 
 def test_an_empty_request_takes_every_default():
     """The default budget is its deadline; whether such a model exists is not decided here."""
-    assert decoded(pb.PredictRequest()) == Request(inputs={}, deadline=1060.0, arrived=1000.0, size_bytes=123)
+    assert decoded(pb.PredictRequest()) == Request(
+        inputs={}, deadline=1060.0, arrived=1000.0, size_bytes=123, has_deadline=False
+    )
+
+
+@pytest.mark.parametrize(("remaining_s", "timeout_us", "has"), [(None, 0, False), (5.0, 0, True), (None, 1, True)])
+def test_a_deadline_is_the_callers_or_the_servers(remaining_s: float | None, timeout_us: int, has: object):
+    """Who said nothing of how long it waits may wait long, and may have gone."""
+    assert decoded(pb.PredictRequest(timeout_us=timeout_us), remaining_s=remaining_s).has_deadline is has
 
 
 @given(outputs())
@@ -160,6 +174,18 @@ def x(**fields: object) -> pb.Tensor:
             "TOO_MANY_INPUTS",
             "",
             "expected at most 4 inputs, got 5",
+        ),
+        (
+            pb.PredictRequest(criticality=7),
+            "WRONG_VALUE",
+            "criticality",
+            "criticality: expected one of 1 (critical), 2 (default), 3 (sheddable), got number 7",
+        ),
+        (
+            pb.PredictRequest(tenant="t" * 257),
+            "TEXT_TOO_LONG",
+            "tenant",
+            "tenant: expected at most 256 bytes, got 257",
         ),
         (pb.PredictRequest(inputs=[x(), x()]), "DUPLICATE_INPUT", "x", "input 'x': expected once, got it again"),
         (

@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from open_inference import grpc_service_pb2 as oip
+from serinus.core.criticality import Criticality
 from serinus.core.dtypes import DType
 from serinus.core.errors import InvalidInput, NotLoaded
 from serinus.core.predictor import Request, Response, Route
@@ -156,6 +157,28 @@ async def test_a_triton_client_says_who_calls(way: str):
     assert await heard(way, KEYED, request) == ("customer 7", ATTRIBUTES, "")
     request.parameters["routing_key"].string_param = "k"
     assert await heard(way, KEYED, request) == ("k", ATTRIBUTES, "")
+
+
+@pytest.mark.parametrize("way", ["predict", "predict_stream", "infer", "infer_stream"])
+async def test_metadata_says_on_whose_account_a_call_is(way: str):
+    """And how much it matters, unless the call says so itself."""
+    metadata = [("x-serinus-tenant", "acme"), ("x-serinus-criticality", "critical")]
+    said, own = Ways(), Ways()
+    request: Any
+    if way.startswith("infer"):
+        request = oip.ModelInferRequest(model_name="m")
+        await getattr(said, way)(FakeContext(metadata=metadata), request)
+        request.parameters["tenant"].string_param = "other"
+        request.parameters["criticality"].string_param = "default"
+    else:
+        request = pb.PredictRequest(model="m")
+        await getattr(said, way)(FakeContext(metadata=metadata), request)
+        request.tenant, request.criticality = "other", pb.CRITICALITY_DEFAULT
+    await getattr(own, way)(FakeContext(metadata=metadata), request)
+    heard = [
+        (call.tenant, call.criticality, dict(call.attributes)) for ways in (said, own) for call in ways.routed.requests
+    ]
+    assert heard == [("acme", Criticality.CRITICAL, {}), ("other", Criticality.DEFAULT, {})]
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,14 @@
-"""What callers say of themselves, for the rules of a split: in the metadata of a call or stream, and in the message."""
+"""What callers say of themselves, in the metadata of a call or stream and in the message.
+
+Attributes are for the rules of a split. The routing key, the tenant and the criticality have meanings of their own and
+are no attributes: no rule sees them, wherever they are said.
+"""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from serinus.core.criticality import Criticality
 from serinus.core.errors import InvalidInput
 from serinus.core.predictor import NO_ATTRIBUTES
 from serinus.transport.wire_limits import check_text
@@ -13,6 +18,10 @@ MOST_ATTRIBUTES: Final = 16
 
 _PREFIX = "x-serinus-"
 _ROUTING_KEY = "routing-key"
+_TENANT = "tenant"
+_CRITICALITY = "criticality"
+_TEXTS = {_ROUTING_KEY: "routing_key", _TENANT: "tenant"}  # fields by name
+_CRITICALITIES = {criticality.name.lower(): criticality for criticality in Criticality}
 _LONGEST_NAME_BYTES = 64
 _LONGEST_VALUE_BYTES = 256
 _FIELD = "attributes"
@@ -24,11 +33,15 @@ class Said:
 
     Attributes:
         routing_key: Of `x-serinus-routing-key`, or "".
+        tenant: Of `x-serinus-tenant`, or "".
+        criticality: Of `x-serinus-criticality`, or DEFAULT.
         attributes: Of every other `x-serinus-NAME`, by NAME in lower case.
     """
 
     routing_key: str = ""
     attributes: Mapping[str, str] = dataclasses.field(default_factory=lambda: NO_ATTRIBUTES)
+    tenant: str = ""
+    criticality: Criticality = Criticality.DEFAULT
 
 
 NOTHING_SAID: Final = Said()
@@ -38,7 +51,7 @@ def said_in(metadata: Iterable[tuple[str, str | bytes]] | None) -> Said:
     """What `metadata` says; most says nothing.
 
     Raises:
-        InvalidInput: a name twice, too many, or a text that no rule can be compared with.
+        InvalidInput: a name twice, too many, a criticality that there is not, or a text that nobody could log.
     """
     found: dict[str, str] = {}
     for key, value in metadata or ():
@@ -46,8 +59,26 @@ def said_in(metadata: Iterable[tuple[str, str | bytes]] | None) -> Said:
             _take(found, key, value)
     if not found:
         return NOTHING_SAID
-    routing_key = found.pop(_ROUTING_KEY, "")
-    return Said(routing_key, checked(found) if found else NO_ATTRIBUTES)
+    routing_key, tenant = found.pop(_ROUTING_KEY, ""), found.pop(_TENANT, "")
+    named = found.pop(_CRITICALITY, "")
+    criticality = criticality_named(f"metadata {_PREFIX + _CRITICALITY!r}", named) if named else Criticality.DEFAULT
+    return Said(routing_key, checked(found) if found else NO_ATTRIBUTES, tenant, criticality)
+
+
+def criticality_named(what: str, name: str) -> Criticality:
+    """The criticality of that name.
+
+    Raises:
+        InvalidInput: there is none; the message says which there are, and calls the place `what`.
+    """
+    criticality = _CRITICALITIES.get(name)
+    if criticality is None:
+        raise InvalidInput(
+            f"{what}: expected one of {', '.join(_CRITICALITIES)}, got {name[:32]!r}",
+            reason="WRONG_VALUE",
+            field=_CRITICALITY,
+        )
+    return criticality
 
 
 def checked(attributes: Mapping[str, str]) -> dict[str, str]:
@@ -108,6 +139,6 @@ def _take(found: dict[str, str], key: str, value: str | bytes) -> None:
         raise InvalidInput(
             f"metadata {key[:80]!r}: expected once, got it again", reason="DUPLICATE_ATTRIBUTE", field=_FIELD
         )
-    if name == _ROUTING_KEY:
-        check_text(f"metadata {key!r}", value, field="routing_key")
+    if name in _TEXTS:
+        check_text(f"metadata {key!r}", value, field=_TEXTS[name])
     found[name] = value

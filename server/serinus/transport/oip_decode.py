@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from open_inference import grpc_service_pb2 as oip
+from serinus.core.criticality import Criticality
 from serinus.core.dtypes import DType
 from serinus.core.errors import InvalidInput, Unsupported
 from serinus.core.predictor import Request, Tensor
 from serinus.core.raw_tensors import element_count, object_array, tensor_from_raw
-from serinus.transport.attributes import NOTHING_SAID, Said
+from serinus.transport.attributes import NOTHING_SAID, Said, criticality_named
 from serinus.transport.deadlines import Budgets
 from serinus.transport.service import parse
 from serinus.transport.status import printable
@@ -57,6 +58,20 @@ class Decoded:
 _NOTHING: Mapping[str, int] = {}
 
 
+@dataclasses.dataclass(slots=True)
+class _Wishes:
+    """What the parameters of a request say of how it is to be answered; 0, "" or None where they say nothing."""
+
+    timeout_us: int = 0
+    priority: int = 0
+    routing_key: str = ""
+    tenant: str = ""
+    criticality: Criticality | None = None
+
+
+_NO_WISHES = _Wishes()
+
+
 class InferDecoder:
     """Decodes requests within `limits`; deadlines come from `budgets`."""
 
@@ -79,10 +94,7 @@ class InferDecoder:
         """
         wire = parse(oip.ModelInferRequest, message, self._limits)
         check_text("id", wire.id)
-        timeout_us = priority = 0
-        routing_key = ""
-        if wire.parameters:
-            timeout_us, priority, routing_key = _parameters(wire.parameters)
+        wishes = _parameters(wire.parameters) if wire.parameters else _NO_WISHES
         outputs: tuple[str, ...] = ()
         classify = _NOTHING
         if wire.outputs:
@@ -90,16 +102,19 @@ class InferDecoder:
         return Decoded(
             Request(
                 inputs=self._inputs(wire),
-                deadline=self._budgets.deadline(now, remaining_s, timeout_us),
+                deadline=self._budgets.deadline(now, remaining_s, wishes.timeout_us),
                 arrived=now,
                 model=wire.model_name,
                 version=wire.model_version,
                 outputs=outputs,
                 request_id=wire.id,
-                routing_key=routing_key or said.routing_key,
+                routing_key=wishes.routing_key or said.routing_key,
                 attributes=said.attributes,
-                priority=priority,
+                priority=wishes.priority,
+                criticality=wishes.criticality or said.criticality,
+                tenant=wishes.tenant or said.tenant,
                 size_bytes=len(message),
+                has_deadline=remaining_s is not None or wishes.timeout_us > 0,
             ),
             classify,
         )
@@ -227,25 +242,31 @@ def _refuse_shared_memory(parameters: Mapping[str, oip.InferParameter], where: s
         raise Unsupported(f"{where}: shared memory is not supported; send the tensor's bytes in the message")
 
 
-def _parameters(parameters: Mapping[str, oip.InferParameter]) -> tuple[int, int, str]:
-    """The time-out in microseconds, the priority and the routing key; 0 or "" where the caller names none."""
-    timeout_us = priority = 0
-    routing_key = ""
+def _parameters(parameters: Mapping[str, oip.InferParameter]) -> _Wishes:
+    wishes = _Wishes()
     for name, value in parameters.items():
         check_text("parameter", name)
-        if name == "timeout":
-            timeout_us = _whole(name, value)
-        elif name == "priority":
-            priority = _whole(name, value)
-        elif name == "routing_key":
-            routing_key = _text(name, value)
-        elif name not in _IGNORED and (name in _RESERVED or name.startswith("triton_")):
-            raise InvalidInput(
-                f"parameter {name!r} is reserved by the protocol", reason="RESERVED_PARAMETER", field=name
-            )
-        elif value.WhichOneof("parameter_choice") == "string_param":
-            check_text(f"parameter {name!r}", value.string_param)
-    return timeout_us, priority, routing_key
+        match name:
+            case "timeout":
+                wishes.timeout_us = _whole(name, value)
+            case "priority":
+                wishes.priority = _whole(name, value)
+            case "routing_key":
+                wishes.routing_key = _text(name, value)
+            case "tenant":
+                wishes.tenant = _text(name, value)
+            case "criticality":
+                wishes.criticality = criticality_named("parameter 'criticality'", _text(name, value))
+            case _:
+                _check_without_meaning(name, value)
+    return wishes
+
+
+def _check_without_meaning(name: str, value: oip.InferParameter) -> None:
+    if name not in _IGNORED and (name in _RESERVED or name.startswith("triton_")):
+        raise InvalidInput(f"parameter {name!r} is reserved by the protocol", reason="RESERVED_PARAMETER", field=name)
+    if value.WhichOneof("parameter_choice") == "string_param":
+        check_text(f"parameter {name!r}", value.string_param)
 
 
 def _whole(name: str, value: oip.InferParameter) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from serinus.core.criticality import Criticality
 from serinus.core.dtypes import DType
 from serinus.core.errors import InvalidInput
 from serinus.core.predictor import Request, Response, Route, Tensor
@@ -16,6 +17,9 @@ from serinus.transport.wire_limits import check_text
 from serinus_api.v1 import predict_pb2 as pb
 
 TO_WIRE = {dtype: pb.DataType.Value(f"DATA_TYPE_{dtype}") for dtype in DType}
+_CRITICALITIES: dict[int, Criticality] = {
+    pb.Criticality.Value(f"CRITICALITY_{each.name}"): each for each in Criticality
+}
 FROM_WIRE: dict[int, DType] = {number: dtype for dtype, number in TO_WIRE.items()}
 
 
@@ -56,9 +60,12 @@ class PredictDecoder:
             check_text("request_id", request_id)
         if routing_key:
             check_text("routing_key", routing_key)
+        if tenant := wire.tenant:
+            check_text("tenant", tenant, field="tenant")
+        number, timeout_us = wire.criticality, wire.timeout_us
         return Request(
             inputs=decode_tensors(wire.inputs, max_inputs=self._max_inputs),
-            deadline=self._budgets.deadline(now, remaining_s, wire.timeout_us),
+            deadline=self._budgets.deadline(now, remaining_s, timeout_us),
             arrived=now,
             model=wire.model,
             version=wire.version,
@@ -67,8 +74,21 @@ class PredictDecoder:
             routing_key=routing_key or said.routing_key,
             attributes=together(said.attributes, wire.attributes),
             priority=wire.priority,
+            criticality=_criticality(number) if number else said.criticality,
+            tenant=tenant or said.tenant,
             size_bytes=size_bytes,
+            has_deadline=remaining_s is not None or timeout_us > 0,
         )
+
+
+def _criticality(number: int) -> Criticality:
+    criticality = _CRITICALITIES.get(number)
+    if criticality is None:
+        expected = ", ".join(f"{each.value} ({each.name.lower()})" for each in Criticality)
+        raise InvalidInput(
+            f"criticality: expected one of {expected}, got number {number}", reason="WRONG_VALUE", field="criticality"
+        )
+    return criticality
 
 
 def decode_tensors(wire: Sequence[pb.Tensor], *, max_inputs: int) -> dict[str, Tensor]:
