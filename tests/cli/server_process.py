@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 
 class ServerProcess:
-    """`serinus serve` as an operator starts it, on free ports: `with ServerProcess([...]) as server`.
+    """`serinus serve` in one process, on free ports: `with ServerProcess([...]) as server`.
 
     Attributes:
         process: The process.
@@ -17,8 +17,8 @@ class ServerProcess:
 
     def __init__(self, arguments: Sequence[str], folder) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "serinus", "serve", "--json", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0",
-             "--state", str(folder / "state"), *arguments],
+            [sys.executable, "-m", "serinus", "serve", "--json", "--workers", "0",
+             "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--state", str(folder / "state"), *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
             env={name: text for name, text in os.environ.items() if not name.startswith("SERINUS_")},
         )  # fmt: skip

@@ -84,7 +84,7 @@ def test_a_load_without_end_does_not_keep_the_server(tmp_path):
     (tmp_path / "ever.onnx").write_bytes(models.slow(2**40))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         target = f"127.0.0.1:{taken.getsockname()[1]}"
-    command = [sys.executable, "-m", "serinus", "serve", "--model=ever=ever.onnx", f"--grpc={target}"]
+    command = [sys.executable, "-m", "serinus", "serve", "--workers=0", "--model=ever=ever.onnx", f"--grpc={target}"]
     with (
         subprocess.Popen([*command, "--http=127.0.0.1:0"], cwd=tmp_path, stderr=subprocess.DEVNULL) as process,
         grpc.insecure_channel(target) as channel,
@@ -127,7 +127,7 @@ async def test_signals_ask_first_and_order_then():
     assert codes == [143]
 
 
-START = ["serve", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"]
+START = ["serve", "--workers", "0", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"]
 
 
 def _sentences(err: str) -> list[str]:

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from serinus.transport.http import HttpServer, http_face
+from serinus.transport.http import HttpServer, http_face, on_a_thread
 
 
 def face(
@@ -28,7 +28,10 @@ def face(
     is_ready: Callable[[], bool] = lambda: True,
     ready_detail: Callable[[], Mapping[str, Any]] = dict,
 ) -> Starlette:
-    return http_face(exposition=exposition, is_live=is_live, is_ready=is_ready, ready_detail=ready_detail)
+    async def detail() -> Mapping[str, Any]:
+        return ready_detail()
+
+    return http_face(exposition=on_a_thread(exposition), is_live=is_live, is_ready=is_ready, ready_detail=detail)
 
 
 @contextlib.asynccontextmanager

@@ -7,7 +7,7 @@ import gc
 import importlib.metadata
 import random
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 from google.protobuf.internal import api_implementation
 from prometheus_client import CollectorRegistry
@@ -15,12 +15,11 @@ from prometheus_client import CollectorRegistry
 from serinus.app.catalog import Catalog
 from serinus.app.front import open_front
 from serinus.app.loading import VersionLoader
+from serinus.app.refusals import StartRefused, start_refusals
 from serinus.app.registry_store import open_registry
 from serinus.app.tls import read_tls
-from serinus.config.errors import ConfigError
 from serinus.config.sections import HttpSettings
 from serinus.config.settings import Settings
-from serinus.core.errors import ServerError
 from serinus.lifecycle.models import Models
 from serinus.runtime.cpu import cpu_quota
 from serinus.runtime.load_threads import LoadThreads
@@ -35,9 +34,9 @@ from serinus.telemetry.metrics import Metrics
 from serinus.transport.admin_service import ServerFacts
 from serinus.transport.drain import Drain
 from serinus.transport.face import Face, FaceParts
-from serinus.transport.http import HttpServer, http_face
-from serinus.transport.rollout_ports import RolloutPorts
-from serinus.transport.server import GrpcServer
+from serinus.transport.server import GrpcServer, PortUse
+from serinus.workers.control import Body
+from serinus.workers.seat import Seat
 
 log = get_logger("serinus.server")
 
@@ -48,10 +47,6 @@ _NEW_OBJECTS_BEFORE_GC = 10_000  # Python's 700 cost a call in a frame 5 us of 3
 VERSION = importlib.metadata.version("serinus")
 
 
-class StartRefused(Exception):
-    """The server cannot start as it was told; the message says why, for the person who started it."""
-
-
 class RunningServer:
     """A server that answers. Starting → serving → draining → stopped.
 
@@ -59,7 +54,7 @@ class RunningServer:
         models: What it serves.
         metrics: What it counts.
         grpc_port: Bound.
-        http_port: Bound.
+        http_port: Bound; 0 for a worker, whose supervisor has it.
         told_to_leave: Set once an operator has asked for it over the wire; whoever runs the server then drains it.
     """
 
@@ -70,7 +65,7 @@ class RunningServer:
         metrics: Metrics,
         face: Face,
         grpc: GrpcServer,
-        http: HttpServer,
+        http_port: int,
         drain: Drain,
         settings: Settings,
         told_to_leave: asyncio.Event,
@@ -78,7 +73,7 @@ class RunningServer:
         self.models = models
         self.metrics = metrics
         self.grpc_port = grpc.port
-        self.http_port = http.port
+        self.http_port = http_port
         self.told_to_leave = told_to_leave
         self._face = face
         self._grpc = grpc
@@ -97,61 +92,73 @@ class RunningServer:
 
 
 @contextlib.asynccontextmanager
-async def running_server(settings: Settings, *, logs: Logs, rng: random.Random) -> AsyncIterator[RunningServer]:
+async def running_server(
+    settings: Settings, *, logs: Logs, rng: random.Random, seat: Seat | None = None
+) -> AsyncIterator[RunningServer]:
     """A server that is ready when the block begins and gone when it ends.
 
     Args:
         settings: What the operator says.
         logs: Where decisions are written.
         rng: For what should differ from server to server.
+        seat: Of a worker, which shares the port and answers its supervisor in the place of HTTP; None for a server by
+            itself.
 
     Raises:
         StartRefused: a named model cannot be served, a provider is missing, a port is taken, a file cannot be read,
             protobuf is slow. What was started by then is gone.
     """
     _require_fast_protobuf()
-    threads = settings.compute.threads or max(1, round(cpu_quota()))
+    threads = settings.compute.threads or max(1, round(cpu_quota() / (1 if seat is None else seat.count)))
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     drain, told_to_leave = Drain(), asyncio.Event()
-    with _refusals():
+    with start_refusals():
         resolve_providers(settings.compute.providers)
     async with contextlib.AsyncExitStack() as block:
         pool = block.enter_context(ComputePool(threads))
         tasks = await block.enter_async_context(_tasks())
-        with _refusals():
+        with start_refusals():
             catalog = await block.enter_async_context(
                 _catalog(settings, metrics=metrics, pool=pool, tasks=tasks, rng=rng)
             )
-        models = catalog.models
-        facts = ServerFacts(version=VERSION, started_unix_s=time.time(), compute_threads=threads)
-        rollouts = catalog.rollout_ports(
-            started_unix_s=facts.started_unix_s,
-            is_ready=lambda: face.is_ready(),  # noqa: PLW0108 - there is none yet
+        face = _face(
+            settings,
+            catalog,
+            metrics=metrics,
+            logs=logs,
+            drain=drain,
+            facts=ServerFacts(version=VERSION, started_unix_s=time.time(), compute_threads=threads),
             leave=told_to_leave.set,
         )
-        face = _face(settings, catalog, rollouts, metrics=metrics, logs=logs, drain=drain, facts=facts)
-        http = _http(settings.http, registry=registry, face=face, catalog=catalog)
-        with _refusals():
-            await block.enter_async_context(http)
-        with _refusals():
-            grpc = GrpcServer(settings.grpc, handlers=face.handlers(), tls=read_tls(settings.grpc), rng=rng)
-        await block.enter_async_context(grpc)
-        with _refusals():
+        with start_refusals():
+            http_port = await block.enter_async_context(_monitored(settings.http, registry, face, catalog, seat))
+        with start_refusals():
+            tls = read_tls(settings.grpc)
+
+        async def listen(use: PortUse) -> GrpcServer:
+            with start_refusals():
+                grpc = GrpcServer(settings.grpc, handlers=face.handlers(), tls=tls, rng=rng, use=use)
+            return await block.enter_async_context(grpc)
+
+        grpc = await listen(PortUse.ALONE) if seat is None else None
+        with start_refusals():
             await catalog.load()
         for job in (LoopLag(metrics.loop_lag)(), *catalog.jobs()):
             block.callback(tasks.create_task(job).cancel)
         await catalog.follow()
-        if not models.serving():
+        if not catalog.models.serving():
             log.warning("no model serves", hint="register one, or name one with --model or --model-repository")
         block.enter_context(_rare_garbage_collection())
+        # From here on a worker gets its share of the calls, and not before: others can answer them meanwhile.
+        grpc = grpc or await listen(PortUse.SHARED)
         face.open()
         server = RunningServer(
-            models=models,
+            models=catalog.models,
             metrics=metrics,
             face=face,
             grpc=grpc,
-            http=http,
+            http_port=http_port,
             drain=drain,
             settings=settings,
             told_to_leave=told_to_leave,
@@ -197,14 +204,19 @@ async def _catalog(
 def _face(
     settings: Settings,
     catalog: Catalog,
-    rollouts: RolloutPorts,
     *,
     metrics: Metrics,
     logs: Logs,
     drain: Drain,
     facts: ServerFacts,
+    leave: Callable[[], None],
 ) -> Face:
-    return Face(
+    rollouts = catalog.rollout_ports(
+        started_unix_s=facts.started_unix_s,
+        is_ready=lambda: face.is_ready(),  # noqa: PLW0108 - there is none yet
+        leave=leave,
+    )
+    face = Face(
         FaceParts(
             models=catalog.models,
             predictor=catalog.front.routes,
@@ -218,16 +230,46 @@ def _face(
             rollouts=rollouts,
         )
     )
+    return face
 
 
-def _http(settings: HttpSettings, *, registry: CollectorRegistry, face: Face, catalog: Catalog) -> HttpServer:
+@contextlib.asynccontextmanager
+async def _monitored(
+    settings: HttpSettings, registry: CollectorRegistry, face: Face, catalog: Catalog, seat: Seat | None
+) -> AsyncIterator[int]:
+    """Answer who monitors: over HTTP, at the port that it yields, or the supervisor, which does so for all workers."""
+    if seat is not None:
+        _answer_supervisor(seat, registry, catalog)
+        yield 0
+        return
+    # Here and not above: a worker has no use for a web server, in memory or at its start.
+    from serinus.transport.http import HttpServer, http_face, on_a_thread  # noqa: PLC0415 - see the line above
+
+    async def detail() -> Mapping[str, object]:
+        return catalog.detail()
+
     app = http_face(
-        exposition=functools.partial(exposition, registry),
+        exposition=on_a_thread(functools.partial(exposition, registry)),
         is_live=lambda: True,
         is_ready=face.is_ready,
-        ready_detail=catalog.detail,
+        ready_detail=detail,
     )
-    return HttpServer(app, host=settings.host, port=settings.port)
+    async with HttpServer(app, host=settings.host, port=settings.port) as http:
+        yield http.port
+
+
+def _answer_supervisor(seat: Seat, registry: CollectorRegistry, catalog: Catalog) -> None:
+    """Let the supervisor ask what a server by itself answers over HTTP."""
+
+    async def metrics(_body: Body) -> Body:
+        text, _ = await asyncio.to_thread(exposition, registry)
+        return {"text": text.decode()}
+
+    async def detail(_body: Body) -> Body:
+        return dict(catalog.detail())
+
+    seat.channel.answer("metrics", metrics)
+    seat.channel.answer("detail", detail)
 
 
 @contextlib.contextmanager
@@ -271,16 +313,3 @@ async def _tasks() -> AsyncIterator[asyncio.TaskGroup]:
             raise
     if failure is not None:
         raise failure
-
-
-@contextlib.contextmanager
-def _refusals(prefix: str = "") -> Iterator[None]:
-    """Turn what can go wrong while starting into a sentence for whoever starts the server."""
-    try:
-        yield
-    except ServerError as error:
-        raise StartRefused(prefix + error.message) from error
-    except ConfigError as error:
-        raise StartRefused(prefix + str(error)) from error
-    except OSError as error:
-        raise StartRefused(prefix + (error.strerror or str(error))) from error

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import typer
 
+from serinus.cli.json_option import JsonOption
 from serinus.cli.output import ExitCode, cell, console, plain_table, print_json
 from serinus.cli.server_flags import (
     ConfigFlag,
@@ -20,7 +21,6 @@ from serinus.cli.server_flags import (
     read_settings,
     refused,
 )
-from serinus.cli.target import JsonOption
 from serinus.config.errors import ConfigError
 from serinus.config.settings import Settings, describe
 from serinus.config.triton_repository import read_repository

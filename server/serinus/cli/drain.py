@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
+from serinus.cli.json_option import JsonOption
 from serinus.cli.models.flags import ActorOption
 from serinus.cli.output import CommandFailed, ExitCode, cell, console, print_json
-from serinus.cli.target import JsonOption, Server, connected, server_command
+from serinus.cli.target import Server, connected, server_command
 
 
 @server_command

@@ -8,9 +8,10 @@ import grpc
 import typer
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from serinus.cli.json_option import JsonOption
 from serinus.cli.output import CommandFailed, ExitCode, cell, console, plain_table, print_json
 from serinus.cli.states import ON_PURPOSE, state_name
-from serinus.cli.target import ANSWER_S, JsonOption, Server, connected, server_command, unreachable
+from serinus.cli.target import ANSWER_S, Server, connected, server_command, unreachable
 from serinus_api.v1 import admin_pb2, predict_pb2, registry_pb2
 
 SERVING = "SERVING"

@@ -6,18 +6,32 @@ from collections.abc import Sequence
 import typer
 from typer.main import get_command
 
-from serinus.cli.commands import app
 from serinus.cli.output import CommandFailed, ExitCode
 from serinus.telemetry.log_fields import visible
 
 _INTERRUPTED = 130
 
 
-def launch(arguments: Sequence[str]) -> int:
+def tree_for(arguments: Sequence[str]) -> typer.Typer:
+    """The commands, as far as this command line can need them."""
+    # A server's start is waited for: it does not load what the other commands stand on, half a second of it.
+    if list(arguments[:1]) == ["serve"]:
+        from serinus.cli.root import root_app  # noqa: PLC0415 - see the line above
+        from serinus.cli.serve import serve  # noqa: PLC0415
+
+        app = root_app()
+        app.command("serve")(serve)
+        return app
+    from serinus.cli.commands import app  # noqa: PLC0415
+
+    return app
+
+
+def launch(tree: typer.Typer, arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code."""
     try:
         # Without its standalone mode typer leaves it to us how an error looks.
-        outcome = get_command(app).main(args=list(arguments), prog_name="serinus", standalone_mode=False)
+        outcome = get_command(tree).main(args=list(arguments), prog_name="serinus", standalone_mode=False)
     except CommandFailed as failure:
         for sentence in failure.sentences:
             sys.stderr.write(f"error: {visible(sentence)}\n")

@@ -1,8 +1,12 @@
 """The `serinus` command: runs one command line and turns however it ends into an exit code."""
 
+import functools
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from serinus.cli.handover import handed_over
+from serinus.cli.worker import WORKER, run_worker
 
 _DEBUG = "SERINUS_DEBUG"
 _FAILED = 1
@@ -22,8 +26,7 @@ def run(arguments: Sequence[str]) -> int:
     # What grpc's core would write to standard error is said in our own words.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
-        # Here and not above: with the SDK alone installed, this module still loads and says what is missing.
-        from serinus.cli.launch import launch  # noqa: PLC0415 - see the line above
+        command = _command(arguments)
     except KeyboardInterrupt:
         return _INTERRUPTED
     except ModuleNotFoundError as error:
@@ -31,7 +34,7 @@ def run(arguments: Sequence[str]) -> int:
             raise
         return _sentence(f"the command line needs the package {error.name!r}: pip install 'serinus[server]'")
     try:
-        return launch(arguments)
+        return command()
     except KeyboardInterrupt:
         return _INTERRUPTED
     except Exception as error:
@@ -42,6 +45,22 @@ def run(arguments: Sequence[str]) -> int:
             f"this is a bug in serinus ({type(error).__name__}): run it again with {_DEBUG}=1 to see where, "
             "and please report it"
         )
+
+
+def _command(arguments: Sequence[str]) -> Callable[[], int]:
+    """What this process is to do. Three cases: a worker, a supervisor that begins anew, and a command of a person's.
+
+    Each imports its own: with the SDK alone installed, this module still loads and says what is missing.
+    """
+    if list(arguments[:1]) == [WORKER]:
+        return functools.partial(run_worker, arguments[1:])
+    if (handed := handed_over()) is not None:
+        from serinus.cli.supervise import supervise  # noqa: PLC0415 - see above
+
+        return functools.partial(supervise, handed)
+    from serinus.cli.launch import launch, tree_for  # noqa: PLC0415 - see above
+
+    return functools.partial(launch, tree_for(arguments), arguments)
 
 
 def _sentence(text: str) -> int:

@@ -8,9 +8,10 @@ import numpy as np
 import typer
 
 from serinus.cli import units
+from serinus.cli.json_option import JsonOption
 from serinus.cli.models.flags import ChosenArgument, pairs
 from serinus.cli.output import CommandFailed, ExitCode, cell, console, plain_table, print_json
-from serinus.cli.target import ANSWER_S, JsonOption, Server, connected, server_command
+from serinus.cli.target import ANSWER_S, Server, connected, server_command
 from serinus.cli.tensor_files import Array, parse_inputs, parse_saves, save, to_lists
 from serinus_client import DeadlineExceeded, ModelInfo, Prediction
 

@@ -1,10 +1,7 @@
 """`serinus serve`: a server in the foreground."""
 
-import os
-import sys
-from typing import TYPE_CHECKING
-
-from serinus.cli.output import cell, console, print_json
+from serinus.cli.handover import hand_over
+from serinus.cli.json_option import JsonOption
 from serinus.cli.server_flags import (
     ConfigFlag,
     GrpcFlag,
@@ -17,16 +14,13 @@ from serinus.cli.server_flags import (
     RepositoryFlag,
     StateFlag,
     ThreadsFlag,
+    WorkersFlag,
+    chosen_log_format,
     read_settings,
     refused,
 )
-from serinus.cli.target import JsonOption
-from serinus.config.addresses import split_host_port
 from serinus.config.errors import ConfigError
-from serinus.config.settings import Settings
-
-if TYPE_CHECKING:
-    from serinus.app.server import RunningServer
+from serinus.config.handing_over import document_of
 
 
 def serve(
@@ -37,6 +31,7 @@ def serve(
     http: HttpFlag = None,
     config: ConfigFlag = None,
     state: StateFlag = None,
+    workers: WorkersFlag = None,
     threads: ThreadsFlag = None,
     provider: ProviderFlags = [],  # noqa: B006 - the same
     max_message_mib: MessageFlag = None,
@@ -47,7 +42,8 @@ def serve(
     """Serve models over gRPC until SIGTERM or Ctrl-C.
 
     The first SIGTERM or SIGINT lets the calls in flight finish and exits 0; a second one exits at once with
-    128 + its number. With --json, one object with the ports goes to standard output once calls are welcome.
+    128 + its number. SIGHUP replaces the workers, one after the other, without losing a call. With --json, one object
+    with the ports goes to standard output once calls are welcome.
     """
     try:
         settings = read_settings(
@@ -57,6 +53,7 @@ def serve(
             grpc=grpc,
             http=http,
             state=state,
+            workers=workers,
             threads=threads,
             provider=provider,
             max_message_mib=max_message_mib,
@@ -65,43 +62,12 @@ def serve(
         )
     except ConfigError as error:
         raise refused(error) from error
-    # Here and not above: onnxruntime takes a second that the other commands would wait for.
+    if settings.workers.count:
+        document = document_of(settings)
+        # Where standard error goes is seen here; workers must not decide for themselves.
+        document["logs"] = {"level": settings.logs.level, "format": chosen_log_format(settings)}
+        hand_over({"settings": document, "as_json": as_json})
+    # Here and not above: onnxruntime takes a second that supervisors and the other commands would wait for.
     from serinus.cli.serving import run_server  # noqa: PLC0415 - see the line above
 
-    def announce(server: "RunningServer") -> None:
-        if as_json:
-            print_json(_document(settings, server))
-        if sys.stderr.isatty():
-            console(sys.stderr).print(cell(start_line(settings, server), "bold green"), soft_wrap=True)
-
-    run_server(settings, announce)
-
-
-def start_line(settings: Settings, server: "RunningServer") -> str:
-    """What a person wants to know once the server answers."""
-    models = ", ".join(f"{name} {version}" for name, version in _serving(server)) or "no models yet"
-    return (
-        f"serinus serves {models}: gRPC on {_at(settings.grpc.host_port, server.grpc_port)}, "
-        f"metrics on http://{_at(settings.http.host_port, server.http_port)}/metrics (Ctrl-C stops)"
-    )
-
-
-def _document(settings: Settings, server: "RunningServer") -> dict[str, object]:
-    return {
-        "grpc": _at(settings.grpc.host_port, server.grpc_port),
-        "http": _at(settings.http.host_port, server.http_port),
-        "grpc_port": server.grpc_port,
-        "http_port": server.http_port,
-        "models": [{"model": name, "version": version} for name, version in _serving(server)],
-        "pid": os.getpid(),
-    }
-
-
-def _serving(server: "RunningServer") -> list[tuple[str, str]]:
-    return [(served.identity.model, served.identity.version_text) for served in server.models.serving()]
-
-
-def _at(host_port: str, port: int) -> str:
-    """The address that was asked for, with the port that was bound."""
-    host, _ = split_host_port(host_port)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    run_server(settings, as_json=as_json)

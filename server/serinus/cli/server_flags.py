@@ -1,6 +1,7 @@
 """The flags that describe a server, for the commands that take them, and the settings that they make."""
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +10,7 @@ import typer
 
 from serinus.cli.output import CommandFailed, ExitCode
 from serinus.config.errors import ConfigError
+from serinus.config.layers import Origin
 from serinus.config.model_flags import parse_model_flag
 from serinus.config.settings import Settings, load_settings
 
@@ -33,8 +35,15 @@ HttpFlag = Annotated[
 StateFlag = Annotated[
     Path | None, typer.Option("--state", metavar="DIR", help="What outlives the server (default: serinus-state).")
 ]
+WorkersFlag = Annotated[
+    int | None,
+    typer.Option("--workers", metavar="N", help="Processes that serve; 0 serves in this one (default: 1)."),
+]
 ThreadsFlag = Annotated[
-    int | None, typer.Option("--threads", metavar="N", help="Threads that run models (default: the CPU quota).")
+    int | None,
+    typer.Option(
+        "--threads", metavar="N", help="Threads that run models in each worker (default: its share of the CPU quota)."
+    ),
 ]
 ProviderFlags = Annotated[
     list[str],
@@ -62,6 +71,7 @@ def read_settings(
     grpc: str | None,
     http: str | None,
     state: Path | None,
+    workers: int | None = None,
     threads: int | None,
     provider: Sequence[str],
     max_message_mib: int | None,
@@ -86,6 +96,7 @@ def read_settings(
         "grpc.host_port": grpc,
         "http.host_port": http,
         "state": state,
+        "workers.count": workers,
         "compute.threads": threads,
         "compute.providers": tuple(provider) or None,
         "grpc.max_message_mib": max_message_mib,
@@ -99,6 +110,13 @@ def read_settings(
     if problems:
         raise ConfigError(problems)
     return settings
+
+
+def chosen_log_format(settings: Settings) -> str:
+    """What the operator chose, or else what suits who reads standard error."""
+    if sys.stderr.isatty() and settings.origin(("logs", "format")) is Origin.DEFAULT:
+        return "console"
+    return settings.logs.format
 
 
 def refused(error: ConfigError) -> CommandFailed:

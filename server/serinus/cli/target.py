@@ -17,8 +17,6 @@ from serinus_client import AsyncClient, Client, DeadlineExceeded, SerinusError, 
 DEFAULT_SERVER = "127.0.0.1:8001"
 ANSWER_S = 5.0  # an operator's question costs a server a millisecond; one that needs longer is as good as gone
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for programs instead of text for people.")]
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Server:

@@ -13,11 +13,12 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 
 from serinus.cli import units
+from serinus.cli.json_option import JsonOption
 from serinus.cli.models.costs import best_rows
 from serinus.cli.models.documents import time_text
 from serinus.cli.output import cell, console, plain_table, print_json
 from serinus.cli.readings import ModelReading, compare
-from serinus.cli.target import JsonOption, Server, connected_async, server_command
+from serinus.cli.target import Server, connected_async, server_command
 from serinus_api.v1 import admin_pb2 as pb
 from serinus_client import AsyncClient, DeadlineExceeded, SerinusError, Unavailable
 

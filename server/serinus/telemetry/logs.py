@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, MutableMapping
+from types import MappingProxyType
 from typing import Any, Final, Self, TextIO
 
 import structlog
@@ -129,8 +130,16 @@ class Logs:
         logging.root.setLevel(self._level_before)
 
 
-def configure_logs(stream: TextIO, level: Level = "info", *, json: bool) -> Logs:
+def configure_logs(
+    stream: TextIO, level: Level = "info", *, json: bool, context: Mapping[str, Any] = MappingProxyType({})
+) -> Logs:
     """Write this process's log to `stream`, as JSON objects or as lines for people; called once, at start.
+
+    Args:
+        stream: Where to.
+        level: The least important line written.
+        json: Whether programs read it.
+        context: Fields of every line, such as which process writes it.
 
     Raises:
         ValueError: there is no such level.
@@ -140,7 +149,13 @@ def configure_logs(stream: TextIO, level: Level = "info", *, json: bool) -> Logs
     handler = _LineHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            processors=[_with_origin, structlog.processors.format_exc_info, _with_bounded_fields, render],
+            processors=[
+                _with_origin,
+                lambda _logger, _method, event: {**event, **context},
+                structlog.processors.format_exc_info,
+                _with_bounded_fields,
+                render,
+            ],
         )
     )
     return Logs(handler, switches)

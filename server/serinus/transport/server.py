@@ -1,6 +1,7 @@
 """The gRPC server: binds the port, carries the services, and goes away without losing a call."""
 
 import dataclasses
+import enum
 import random
 from collections.abc import Sequence
 from types import TracebackType
@@ -11,6 +12,7 @@ import grpc.aio
 
 from serinus.config.sections import GrpcSettings
 from serinus.telemetry.logs import get_logger
+from serinus.transport.thread_policy import threads_that_wait_their_turn
 
 log = get_logger("serinus.transport")
 
@@ -31,6 +33,15 @@ class PortTaken(OSError):
     """The address cannot be listened on."""
 
 
+class PortUse(enum.Enum):
+    """Who else may listen on the port."""
+
+    ALONE = 0
+    """Nobody: two servers would share it in silence, and each would get a part of the calls."""
+    SHARED = 1
+    """Workers of the same server; their supervisor has made sure of that."""
+
+
 class GrpcServer:
     """A `grpc.aio` server for `services`, with health and whatever else `handlers` hold.
 
@@ -47,9 +58,11 @@ class GrpcServer:
         handlers: Sequence[grpc.GenericRpcHandler],
         tls: TlsFiles | None,
         rng: random.Random,
+        use: PortUse = PortUse.ALONE,
     ) -> None:
         self._settings = settings
-        self._server = grpc.aio.server(options=server_options(settings, rng))
+        with threads_that_wait_their_turn():
+            self._server = grpc.aio.server(options=server_options(settings, rng, use))
         self._server.add_generic_rpc_handlers(tuple(handlers))
         self.port = self._listen(tls)
 
@@ -68,7 +81,8 @@ class GrpcServer:
             raise PortTaken(f"cannot listen for gRPC on {address}: is another server using the port?") from error
 
     async def __aenter__(self) -> Self:
-        await self._server.start()
+        with threads_that_wait_their_turn():
+            await self._server.start()
         return self
 
     async def __aexit__(
@@ -81,12 +95,11 @@ class GrpcServer:
         await self._server.stop(grace_s)
 
 
-def server_options(settings: GrpcSettings, rng: random.Random) -> list[tuple[str, int]]:
+def server_options(settings: GrpcSettings, rng: random.Random, use: PortUse = PortUse.ALONE) -> list[tuple[str, int]]:
     """Channel arguments of grpc core, in its units."""
     age_s = settings.max_connection_age_s * (1 + settings.max_connection_age_jitter * rng.uniform(-1, 1))
     return [
-        # Without it two servers share a port in silence, and each gets a part of the calls.
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", use.value),
         # Of one connection; far above what clients do, far below what would hurt.
         ("grpc.max_concurrent_streams", _MOST_STREAMS),
         ("grpc.max_receive_message_length", settings.max_message_bytes),

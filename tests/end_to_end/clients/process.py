@@ -1,4 +1,4 @@
-"""Starts `serinus serve` as a process of its own, as an operator does, and looks after it.
+"""Starts `serinus serve` as one process of its own and looks after it.
 
 A process, because a client that shares the server's interpreter lock could not load it.
 """
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-COMMAND = (sys.executable, "-m", "serinus", "serve", "--json", "--config")
+COMMAND = (sys.executable, "-m", "serinus", "serve", "--json", "--workers", "0", "--config")
 _START_S = 60  # a machine whose cores are all busy
 _END_S = 60
 

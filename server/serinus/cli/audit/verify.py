@@ -10,8 +10,9 @@ import typer
 
 from serinus.cli.audit.offline import verify_database
 from serinus.cli.audit.verdict import Verdict
+from serinus.cli.json_option import JsonOption
 from serinus.cli.output import CommandFailed, ExitCode, cell, console, print_json
-from serinus.cli.target import JsonOption, Server, connected, server_command
+from serinus.cli.target import Server, connected, server_command
 
 _VERIFY_S = 600.0  # a million writes
 _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)

@@ -15,9 +15,9 @@ from serinus.cli.demo import report
 from serinus.cli.demo.features import read_features
 from serinus.cli.demo.files import choose, usual_roots, walk
 from serinus.cli.demo.package import FileTypeModel, find_model
+from serinus.cli.json_option import JsonOption
 from serinus.cli.output import CommandFailed, cell, console, print_json
 from serinus.cli.rollout.watch import Picture
-from serinus.cli.target import JsonOption
 
 if TYPE_CHECKING:
     from serinus.cli.demo.rollouts import Show

@@ -19,8 +19,9 @@ from serinus.app.server import running_server
 from serinus.cli.demo.features import Features
 from serinus.cli.demo.package import FileTypeModel
 from serinus.cli.demo.rollouts import HASTY_PLAN, PLAN, SABOTAGED_PERCENT, Show, Story, register_sabotaged, roll_out
+from serinus.cli.loops import loop_factory
 from serinus.cli.output import CommandFailed
-from serinus.cli.serving import loop_factory, refusals
+from serinus.cli.serving import refusals
 from serinus.config.settings import Settings, load_settings
 from serinus.telemetry.logs import Logs, configure_logs
 from serinus_api.v1 import admin_pb2, registry_pb2

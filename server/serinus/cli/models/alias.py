@@ -4,10 +4,11 @@ from typing import Annotated
 
 import typer
 
+from serinus.cli.json_option import JsonOption
 from serinus.cli.models.documents import model_document
 from serinus.cli.models.flags import ActorOption, NameArgument, RevisionOption
 from serinus.cli.output import CommandFailed, ExitCode, cell, console, print_json
-from serinus.cli.target import JsonOption, Server, connected, server_command
+from serinus.cli.target import Server, connected, server_command
 from serinus_api.v1 import registry_pb2 as pb
 
 

@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 from rich.markdown import Markdown
 
+from serinus.cli.json_option import JsonOption
 from serinus.cli.models.documents import version_document
 from serinus.cli.models.flags import ActorOption, ChosenArgument, RevisionOption
 from serinus.cli.output import CommandFailed, ExitCode, cell, console, print_json
-from serinus.cli.target import JsonOption, Server, connected, server_command
+from serinus.cli.target import Server, connected, server_command
 from serinus.telemetry.log_fields import visible_lines
 
 

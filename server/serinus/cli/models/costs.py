@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from serinus.cli import units
+from serinus.cli.json_option import JsonOption
 from serinus.cli.output import CommandFailed, ExitCode, cell, console, plain_table, print_json
-from serinus.cli.target import JsonOption, Server, connected, server_command
+from serinus.cli.target import Server, connected, server_command
 from serinus_api.v1 import admin_pb2 as pb
 
 

@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from serinus.cli import units
+from serinus.cli.json_option import JsonOption
 from serinus.cli.models.documents import size_bytes
 from serinus.cli.models.flags import ChosenArgument
 from serinus.cli.output import CommandFailed, cell, console, print_json
 from serinus.cli.progress import bytes_progress
-from serinus.cli.target import JsonOption, Server, connected, server_command
+from serinus.cli.target import Server, connected, server_command
 from serinus.core.artifact import check_artifact_path
 from serinus.core.errors import InvalidInput
 from serinus_api.v1 import registry_pb2 as pb

@@ -9,10 +9,11 @@ import typer
 from rich.progress import Progress
 
 from serinus.cli import units
+from serinus.cli.json_option import JsonOption
 from serinus.cli.models.flags import ActorOption
 from serinus.cli.output import CommandFailed, ExitCode, cell, console, plain_table, print_json
 from serinus.cli.progress import bytes_progress, upload_shown
-from serinus.cli.target import JsonOption, Server, connected, failure, server_command
+from serinus.cli.target import Server, connected, failure, server_command
 from serinus.config.errors import ConfigError
 from serinus.config.importing import FoundVersions, ImportedVersion
 from serinus.config.model_directories import find_models

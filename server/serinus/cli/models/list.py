@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
+from serinus.cli.json_option import JsonOption
 from serinus.cli.models.documents import placement_word, state_word
 from serinus.cli.models.flags import pairs
 from serinus.cli.output import CommandFailed, ExitCode, cell, console, plain_table, print_json
 from serinus.cli.states import state_name, state_style
-from serinus.cli.target import JsonOption, Server, connected, server_command
+from serinus.cli.target import Server, connected, server_command
 from serinus_api.v1 import admin_pb2
 from serinus_api.v1 import registry_pb2 as pb
 from serinus_client import Client, SerinusError, Unsupported

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from serinus.cli.json_option import JsonOption
 from serinus.cli.models.flags import ActorOption, ChosenArgument
 from serinus.cli.output import cell, console, plain_table, print_json
 from serinus.cli.states import state_name, state_style
-from serinus.cli.target import JsonOption, Server, connected, server_command
+from serinus.cli.target import Server, connected, server_command
 from serinus_api.v1 import admin_pb2 as pb
 
 

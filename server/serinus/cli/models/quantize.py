@@ -9,11 +9,12 @@ import numpy as np
 import typer
 from rich.progress import Progress
 
+from serinus.cli.json_option import JsonOption
 from serinus.cli.models import quantize_report
 from serinus.cli.models.flags import ActorOption, ChosenArgument
 from serinus.cli.output import CommandFailed, ExitCode, console, print_json
 from serinus.cli.progress import steps_progress
-from serinus.cli.target import JsonOption, Server, connected, server_command
+from serinus.cli.target import Server, connected, server_command
 from serinus.cli.tensor_files import Array
 from serinus.telemetry.log_fields import visible
 from serinus_api.v1 import registry_pb2 as pb

@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
+from serinus.cli.json_option import JsonOption
 from serinus.cli.models.documents import change_word, version_document
 from serinus.cli.models.facts import Said, facts_yaml
 from serinus.cli.models.flags import ActorOption, NameArgument, RevisionOption, pairs
 from serinus.cli.output import CommandFailed, cell, console, print_json
 from serinus.cli.progress import bytes_progress, upload_shown
-from serinus.cli.target import JsonOption, Server, connected, server_command
+from serinus.cli.target import Server, connected, server_command
 from serinus_api.v1 import registry_pb2 as pb
 
 FactsFlag = Annotated[

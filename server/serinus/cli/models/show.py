@@ -3,6 +3,7 @@
 from rich.console import Console
 
 from serinus.cli import units
+from serinus.cli.json_option import JsonOption
 from serinus.cli.models.documents import (
     change_word,
     model_document,
@@ -15,7 +16,7 @@ from serinus.cli.models.documents import (
 )
 from serinus.cli.models.flags import ChosenArgument
 from serinus.cli.output import cell, console, plain_table, print_json
-from serinus.cli.target import JsonOption, Server, connected, server_command
+from serinus.cli.target import Server, connected, server_command
 from serinus.telemetry.log_fields import visible_lines
 from serinus_api.v1 import registry_pb2 as pb
 

@@ -4,10 +4,11 @@ from typing import Annotated
 
 import typer
 
+from serinus.cli.json_option import JsonOption
 from serinus.cli.models.documents import version_document
 from serinus.cli.models.flags import ActorOption, ChosenArgument, RevisionOption, pairs
 from serinus.cli.output import CommandFailed, ExitCode, cell, console, print_json
-from serinus.cli.target import JsonOption, Server, connected, server_command
+from serinus.cli.target import Server, connected, server_command
 
 
 @server_command

@@ -8,11 +8,12 @@ import numpy as np
 import typer
 from rich.text import Text
 
+from serinus.cli.json_option import JsonOption
 from serinus.cli.models.documents import time_text
 from serinus.cli.output import CommandFailed, cell, console, plain_table, print_json
 from serinus.cli.predict import arrays_document, shown
 from serinus.cli.rollout.flags import RolloutArgument, found
-from serinus.cli.target import JsonOption, Server, connected, server_command
+from serinus.cli.target import Server, connected, server_command
 from serinus.cli.tensor_files import Array
 from serinus_api.v1 import admin_pb2 as pb
 from serinus_api.v1 import predict_pb2

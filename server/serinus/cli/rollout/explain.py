@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import RenderableType
 
 from serinus.cli import units
+from serinus.cli.json_option import JsonOption
 from serinus.cli.models.documents import time_text
 from serinus.cli.output import cell, console, plain_table, print_json
 from serinus.cli.rollout.documents import event_document, rollout_document
@@ -14,7 +15,7 @@ from serinus.cli.rollout.history import events_table
 from serinus.cli.rollout.panel import heading, plan_line
 from serinus.cli.rollout.tables import arms_table, checks_table, pairs_line
 from serinus.cli.rollout.words import ENDS, outcome_name, outcome_style, status_style
-from serinus.cli.target import JsonOption, Server, connected, server_command
+from serinus.cli.target import Server, connected, server_command
 from serinus_api.v1 import admin_pb2 as pb
 
 

@@ -4,12 +4,13 @@ from collections.abc import Iterable
 
 from rich.table import Table
 
+from serinus.cli.json_option import JsonOption
 from serinus.cli.models.documents import time_text
 from serinus.cli.output import cell, console, plain_table, print_json
 from serinus.cli.rollout.documents import event_document, exposed_by
 from serinus.cli.rollout.flags import RolloutArgument, found
 from serinus.cli.rollout.words import status_name, status_style
-from serinus.cli.target import JsonOption, Server, connected, server_command
+from serinus.cli.target import Server, connected, server_command
 from serinus_api.v1 import admin_pb2 as pb
 
 

@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
+from serinus.cli.json_option import JsonOption
 from serinus.cli.models.documents import time_text
 from serinus.cli.output import cell, console, plain_table, print_json
 from serinus.cli.rollout.documents import rollout_document
 from serinus.cli.rollout.words import ENDS, candidate_text, status_name, status_style
-from serinus.cli.target import JsonOption, Server, connected, server_command
+from serinus.cli.target import Server, connected, server_command
 from serinus.telemetry.log_fields import shortened
 from serinus_api.v1 import admin_pb2 as pb
 

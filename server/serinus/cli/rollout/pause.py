@@ -1,9 +1,10 @@
 """`serinus rollout pause` and `resume`: the clock of a rollout."""
 
+from serinus.cli.json_option import JsonOption
 from serinus.cli.models.flags import ActorOption
 from serinus.cli.rollout.change import change
 from serinus.cli.rollout.flags import RolloutArgument, RolloutRevisionOption
-from serinus.cli.target import JsonOption, Server, server_command
+from serinus.cli.target import Server, server_command
 
 
 @server_command

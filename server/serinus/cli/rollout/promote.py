@@ -4,10 +4,11 @@ from typing import Annotated
 
 import typer
 
+from serinus.cli.json_option import JsonOption
 from serinus.cli.models.flags import ActorOption
 from serinus.cli.rollout.change import change
 from serinus.cli.rollout.flags import RolloutArgument, RolloutRevisionOption
-from serinus.cli.target import JsonOption, Server, server_command
+from serinus.cli.target import Server, server_command
 
 
 @server_command

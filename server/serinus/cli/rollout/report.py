@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
+from serinus.cli.json_option import JsonOption
 from serinus.cli.output import cell, console, print_json
-from serinus.cli.target import JsonOption, Server, connected, server_command
+from serinus.cli.target import Server, connected, server_command
 
 
 @server_command

@@ -7,12 +7,12 @@ import typer
 from rich.console import Console
 
 from serinus.cli import units
+from serinus.cli.json_option import JsonOption
 from serinus.cli.models.flags import pairs
 from serinus.cli.output import CommandFailed, ExitCode, cell, console, plain_table, print_json
 from serinus.cli.progress import steps_progress
 from serinus.cli.rollout.gauges import gauge
 from serinus.cli.rollout.spec_files import SpecOption, read_spec
-from serinus.cli.target import JsonOption
 from serinus.config.rollout_spec import RolloutSpec
 from serinus.rollout.machine.plan import stage_text
 from serinus.rollout.simulation.values import MOST_RUNS, Assumed, Simulated

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 import yaml
 
+from serinus.cli.json_option import JsonOption
 from serinus.cli.models.flags import ActorOption, RevisionOption
 from serinus.cli.output import CommandFailed, ExitCode, cell, console, print_json
 from serinus.cli.rollout.documents import rollout_document
@@ -12,7 +13,7 @@ from serinus.cli.rollout.panel import plan_line
 from serinus.cli.rollout.spec_files import SpecOption, read_spec, spec_with_defaults
 from serinus.cli.rollout.watch import watch_to_end
 from serinus.cli.rollout.words import candidate_text
-from serinus.cli.target import JsonOption, Server, connected, server_command
+from serinus.cli.target import Server, connected, server_command
 from serinus.config.rollout_spec import RolloutSpec, dump_rollout_spec
 from serinus.telemetry.log_fields import visible_lines
 from serinus_api.v1 import admin_pb2 as pb

@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from serinus.cli.json_option import JsonOption
 from serinus.cli.models.documents import time_text
 from serinus.cli.output import cell, console, print_json
 from serinus.cli.rollout.documents import rollout_document
 from serinus.cli.rollout.flags import found
 from serinus.cli.rollout.panel import rollout_panel
-from serinus.cli.target import JsonOption, Server, connected, server_command
+from serinus.cli.target import Server, connected, server_command
 from serinus_api.v1 import admin_pb2 as pb
 
 

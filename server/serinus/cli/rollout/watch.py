@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 
 from serinus.cli import units
+from serinus.cli.json_option import JsonOption
 from serinus.cli.output import CommandFailed, ExitCode, cell, console, print_json
 from serinus.cli.rollout.documents import rollout_document
 from serinus.cli.rollout.flags import RolloutArgument, found
@@ -19,7 +20,7 @@ from serinus.cli.rollout.following import followed
 from serinus.cli.rollout.lines import Lines
 from serinus.cli.rollout.panel import rollout_panel
 from serinus.cli.rollout.words import ENDS, STATUS_STYLES, status_name
-from serinus.cli.target import JsonOption, Server, connected, connected_async, server_command
+from serinus.cli.target import Server, connected, connected_async, server_command
 from serinus.telemetry.log_fields import visible
 from serinus_api.v1 import admin_pb2 as pb
 

@@ -4,9 +4,10 @@ from typing import Annotated
 
 import typer
 
+from serinus.cli.json_option import JsonOption
 from serinus.cli.models.flags import ActorOption, NameArgument, RevisionOption
 from serinus.cli.output import CommandFailed, ExitCode
-from serinus.cli.target import JsonOption, Server, connected, server_command
+from serinus.cli.target import Server, connected, server_command
 from serinus.cli.traffic.documents import show_traffic
 from serinus.cli.traffic.texts import parse_targets, parse_triggers
 from serinus_api.v1 import admin_pb2 as pb

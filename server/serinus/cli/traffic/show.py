@@ -1,7 +1,8 @@
 """`serinus traffic show` and `reset-breaker`: how a model's calls are shared out now."""
 
+from serinus.cli.json_option import JsonOption
 from serinus.cli.models.flags import ActorOption, NameArgument
-from serinus.cli.target import JsonOption, Server, connected, server_command
+from serinus.cli.target import Server, connected, server_command
 from serinus.cli.traffic.documents import show_traffic
 
 

@@ -1,0 +1,36 @@
+"""Runs a worker's server in this process. Imports the whole server, so only a worker imports this."""
+
+import asyncio
+import sys
+
+from serinus.app.worker import told_settings, work
+from serinus.cli.loops import loop_factory
+from serinus.cli.serving import end_beside_runs
+from serinus.telemetry.logs import configure_logs
+from serinus.workers.control import ChannelLost, ControlChannel
+from serinus.workers.seat import Place, Seat
+
+_LOST = 1
+
+
+def run_place(place: Place) -> int:
+    """Serve in a place until the supervisor says to leave; gives what to exit with."""
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        code = runner.run(_work(place))
+    end_beside_runs()
+    return code
+
+
+async def _work(place: Place) -> int:
+    try:
+        async with await ControlChannel.over(place.connection()) as channel:
+            seat = Seat(place.index, place.count, place.record, channel)
+            settings = await told_settings(seat)
+            context = {"worker": place.index} if place.count > 1 else {}
+            logs = configure_logs(sys.stderr, settings.logs.level, json=settings.logs.format == "json", context=context)
+            try:
+                return await work(seat, settings, logs)
+            finally:
+                logs.close()
+    except ChannelLost:
+        return _LOST  # the supervisor is gone; nobody is left to be told
