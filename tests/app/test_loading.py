@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,8 @@ class World:
     Attributes:
         store: Where the files of registered versions are, by their path.
         fetched: Manifests whose files were asked for.
+        refusal: What the loader is told about every version; None lets it load.
+        at_work: Versions that were noted while they were loaded, and whether on the thread of a load.
     """
 
     def __init__(self, tasks: asyncio.TaskGroup, pool: ComputePool, fetch_timeout_s: float) -> None:
@@ -94,6 +97,8 @@ class World:
         self.budget = ByteBudget(1 << 20)
         self.store: dict[str, Path] | None = None
         self.fetched: list[Manifest] = []
+        self.refusal: ModelRejected | None = None
+        self.at_work: list[tuple[str, bool]] = []
         self.load = VersionLoader(
             pool=pool,
             slots=RunSlots(1),
@@ -104,7 +109,18 @@ class World:
             threads=LoadThreads(),
             fetch=self.fetch,
             fetch_timeout_s=fetch_timeout_s,
+            admit=self.admit,
+            noted=self.noted,
         )
+
+    def admit(self, _identity: ModelVersion) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+
+    @contextlib.contextmanager
+    def noted(self, identity: ModelVersion) -> Iterator[None]:
+        self.at_work.append((str(identity), threading.current_thread().name.startswith("load-")))
+        yield
 
     async def fetch(self, manifest: Manifest) -> Mapping[str, Path]:
         self.fetched.append(manifest)
@@ -284,3 +300,14 @@ async def test_use_is_told(world, tmp_path: Path):
         await call
         assert (served.calls, served.last_used_s > before) == (0, True)
         await served.close()
+
+
+async def test_what_must_not_be_loaded_is_not(world, tmp_path: Path):
+    """Nothing of it is touched; any other load is noted while it is under way, where a crash would find it."""
+    async with world() as made:
+        served = await made.load(spec(file(tmp_path, models.tabular())), enough)
+        await served.close()
+        made.refusal = ModelRejected("killed four workers", reason="QUARANTINED")
+        with pytest.raises(ModelRejected, match="killed four workers"):
+            await made.load(spec(Path("/nowhere/model.onnx")), enough)
+        assert made.at_work == [("m@1.0.0", True)]

@@ -78,6 +78,9 @@ class FakeSources:
     def __contains__(self, model: str) -> bool:
         return model == "named"
 
+    async def unload(self, model: str) -> None:
+        await self._models.unload(model)
+
     async def load(self, model: str, config_json: str | None, files: dict[str, bytes]) -> None:
         if model not in {"named", "late"} and not files:
             raise NotFound(f"model {model!r}: expected a model of the command line")
@@ -97,9 +100,19 @@ class World:
             models, route=lambda _model, _traffic: None, mode=mode, is_taken=lambda name: name == "named"
         )
         self.following.apply(Snapshot(record.revision, {record.name: record}))
+        self.lifted: list[tuple[str, str]] = []
         self.placing = Placing(
-            models=models, sources=self.sources, registry=self.registry, following=self.following, mode=mode
+            models=models,
+            sources=self.sources,
+            registry=self.registry,
+            following=self.following,
+            mode=mode,
+            lift=self.lift,
         )
+
+    async def lift(self, model: str, version: str) -> None:
+        assert all(servable.identity.version_text != version for servable in self.models.serving(model))
+        self.lifted.append((model, version))
 
     @property
     def serving(self) -> list[str]:
@@ -152,6 +165,18 @@ async def test_without_a_version_it_is_what_aliases_name_or_else_the_highest(
         await here.placing.load("m", "", "ann")
         assert here.registry.placed == [(*each, "ann") for each in placed]
         assert here.serving == serving
+
+
+@pytest.mark.parametrize(
+    ("model", "selector", "lifted"),
+    [("m", "1.2.0", ("m", "1.2.0")), ("m", "", ("m", "")), ("named", "", ("named", ""))],
+)
+async def test_what_is_kept_out_is_tried_again_by_who_loads_it(model: str, selector: str, lifted: tuple[str, str]):
+    """Before it is loaded: the version that is meant, or all of the model."""
+    async with world(FOLLOW, FOLLOW, aliases={"stable": 1}) as here:
+        await here.placing.load(model, selector, "ann")
+        await here.placing.load_as_told(model, None, {})
+        assert here.lifted == [lifted, (model, "")]
 
 
 async def test_what_cannot_be_loaded_is_said_and_what_served_goes_on():

@@ -291,3 +291,30 @@ async def test_a_repository_is_served_as_far_as_it_can_be(world: World):
     reasons = {status.identity.model: status.reason for status in world.models.index() if status.reason}
     assert reasons.keys() == {"broken", "damaged"}
     assert reasons["damaged"] == "the model file is damaged"
+
+
+async def test_what_is_staged_is_looked_at_by_one_and_served_by_all(world: World, tmp_path: Path):
+    """The first load examines the files, another process's does not; neither needs them afterwards."""
+    sources, folder = world.sources(), tmp_path / "staged"
+    await sources.stage(folder, "sent", CONFIG, {"1/model.onnx": b"one"})
+    await sources.load_from(folder, "sent", CONFIG)
+    await sources.load_known_from(folder, "sent", CONFIG)
+    assert (world.serving, world.examined, "sent" in sources) == (["sent@1.0.0"], ["one"], True)
+    await sources.unload("sent")
+    assert world.serving == []
+
+
+async def test_nothing_is_staged_that_cannot_be_meant(world: World, tmp_path: Path):
+    """A model's name, a configuration and files' names are looked at first."""
+    sources, folder = world.sources(), tmp_path / "staged"
+    for model, config, path in (("Sent", CONFIG, "1/model.onnx"), ("sent", "{", "1/model.onnx"), ("sent", CONFIG, "x")):
+        with pytest.raises(InvalidInput):
+            await sources.stage(folder, model, config, {path: b"one"})
+    assert not folder.exists()
+
+
+async def test_a_named_model_that_is_kept_out_keeps_no_server_from_starting(world: World):
+    """It was the reason for starting anew; any other failure is one to tell the operator."""
+    world.loader.failing[7] = ModelRejected("killed four workers", reason="QUARANTINED")
+    await world.sources().load_named()
+    assert world.serving == []

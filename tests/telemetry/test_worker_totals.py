@@ -1,11 +1,14 @@
 """Counters over the ends of processes."""
 
+from collections.abc import Collection
+
+from serinus.telemetry.merging import Families, exposed, merged, parsed
 from serinus.telemetry.worker_totals import WorkerTotals
 
 
-def said(*, rows: int, queued: int, model: str = "ocr") -> str:
+def said(*, rows: int, queued: int, model: str = "ocr") -> Families:
     """What a worker shows."""
-    return f"""# HELP serinus_rows_total Rows.
+    return parsed(f"""# HELP serinus_rows_total Rows.
 # TYPE serinus_rows_total counter
 serinus_rows_total{{model="{model}",version="1.0.0"}} {rows}.0
 # HELP serinus_refused_total Refused.
@@ -17,10 +20,11 @@ serinus_queue_calls{{model="{model}",version="1.0.0"}} {queued}.0
 # HELP process_resident_memory_bytes Memory.
 # TYPE process_resident_memory_bytes gauge
 process_resident_memory_bytes 100.0
-"""
+""")
 
 
-def samples(text: str) -> list[str]:
+def samples(totals: WorkerTotals, answering: Collection[int]) -> list[str]:
+    text = exposed(merged(totals.parts(answering)))
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
@@ -35,7 +39,7 @@ def test_what_a_process_counted_outlives_it():
     totals = WorkerTotals()
     totals.seen(10, said(rows=5, queued=1))
     totals.seen(11, said(rows=7, queued=2))
-    assert samples(totals.exposition({10, 11})) == [
+    assert samples(totals, {10, 11}) == [
         f"{OCR_ROWS} 12.0",
         f"{REFUSED} 2.0",
         f"{OCR_QUEUE} 3.0",
@@ -43,7 +47,7 @@ def test_what_a_process_counted_outlives_it():
     ]
     totals.gone(10)
     totals.seen(12, said(rows=1, queued=0))
-    assert samples(totals.exposition({11, 12})) == [
+    assert samples(totals, {11, 12}) == [
         f"{OCR_ROWS} 13.0",
         f"{REFUSED} 3.0",
         f"{OCR_QUEUE} 2.0",
@@ -56,7 +60,7 @@ def test_counters_do_not_fall_while_a_process_does_not_answer():
     totals = WorkerTotals()
     totals.seen(10, said(rows=5, queued=1))
     totals.seen(11, said(rows=7, queued=2))
-    assert samples(totals.exposition({11})) == [
+    assert samples(totals, {11}) == [
         f"{OCR_ROWS} 12.0",
         f"{REFUSED} 2.0",
         f"{OCR_QUEUE} 2.0",
@@ -70,7 +74,7 @@ def test_when_all_are_gone_their_counters_are_still_there():
     totals.seen(10, said(rows=5, queued=1))
     totals.gone(10)
     totals.gone(11)
-    assert samples(totals.exposition(())) == [f"{OCR_ROWS} 5.0", f"{REFUSED} 1.0"]
+    assert samples(totals, ()) == [f"{OCR_ROWS} 5.0", f"{REFUSED} 1.0"]
 
 
 def test_versions_that_nobody_has_are_forgotten():
@@ -80,7 +84,7 @@ def test_versions_that_nobody_has_are_forgotten():
     totals.gone(10)
     totals.seen(11, said(rows=2, queued=0))
     totals.forget_unloaded()
-    assert samples(totals.exposition({11})) == [
+    assert samples(totals, {11}) == [
         f"{OCR_ROWS} 2.0",
         f"{REFUSED} 2.0",
         f"{OCR_QUEUE} 0.0",

@@ -1,6 +1,7 @@
 """Makes servables: loads a version on a thread of its own, then builds the layers around it."""
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from serinus.config.models import ModelOptions, TensorDeclaration, VersionSpec
 from serinus.core.artifact import Manifest
 from serinus.core.errors import ModelRejected, StoreUnavailable
 from serinus.core.signature import TensorSpec
+from serinus.core.version import ModelVersion
 from serinus.lifecycle.servable import MakeRoom
 from serinus.runtime.freed_memory import FreedMemory
 from serinus.runtime.load_threads import LoadThreads
@@ -31,6 +33,9 @@ Fetch = Callable[[Manifest], Awaitable[Mapping[str, Path]]]
 Raises StoreUnavailable, StoreFull or DataLost.
 """
 
+Noted = Callable[[ModelVersion], contextlib.AbstractContextManager[object]]
+"""A block that loads a version; entered on the thread of the load, so that what kills the process is known."""
+
 _FETCHES = 4  # at once: more would share the same network, and none would be there sooner
 
 
@@ -47,6 +52,8 @@ class VersionLoader:
         threads: Loads run here, so that they take no thread from calls.
         fetch: Has the files of registered versions.
         fetch_timeout_s: What that may take.
+        admit: Raises a ServerError for a version that must not be loaded.
+        noted: Around each load.
     """
 
     def __init__(
@@ -61,6 +68,8 @@ class VersionLoader:
         threads: LoadThreads,
         fetch: Fetch,
         fetch_timeout_s: float = 1800.0,  # ten gigabytes over a network that is no faster than a home's
+        admit: Callable[[ModelVersion], None] = lambda _: None,
+        noted: Noted = contextlib.nullcontext,
     ) -> None:
         self._pool = pool
         self._slots = slots
@@ -71,6 +80,8 @@ class VersionLoader:
         self._threads = threads
         self._fetch = fetch
         self._fetch_timeout_s = fetch_timeout_s
+        self._admit = admit
+        self._noted = noted
         self._fetches = asyncio.Semaphore(_FETCHES)
         self._freed = FreedMemory()
 
@@ -82,11 +93,12 @@ class VersionLoader:
             make_room: Waits until so many bytes may come into memory.
 
         Raises:
-            ModelRejected: it cannot be served.
+            ModelRejected: it cannot be served, or must not.
             DataLost: a file is not what was registered.
             StoreUnavailable, StoreFull: its files cannot be had now.
         """
         identity = spec.identity
+        self._admit(identity)
         source = await self._source(spec.source)
         async with self._threads.turn() as turn:
             size_bytes = await asyncio.to_thread(_size_bytes, source)
@@ -106,6 +118,7 @@ class VersionLoader:
                 slots=self._slots,
                 freed=self._freed,
             )
+            self._admit(identity)  # others may have died of it meanwhile
             await served.start(self._tasks)
         except BaseException:
             model.close()
@@ -138,7 +151,8 @@ class VersionLoader:
             goldens=spec.goldens,
             tolerance=spec.tolerance,
         )
-        return load_model(spec.identity, source, options, self._pool)
+        with self._noted(spec.identity):
+            return load_model(spec.identity, source, options, self._pool)
 
 
 def _size_bytes(source: ModelSource) -> int:

@@ -1,7 +1,7 @@
 """Loads and unloads on somebody's word, wherever the model comes from."""
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Protocol
 
 from serinus.app.following import Following
@@ -30,6 +30,18 @@ class Sources(Protocol):
         """Read a model again and serve it; NotFound if there is none."""
         ...
 
+    async def unload(self, model: str) -> None:
+        """Stop serving a model, and wait until the calls inside are answered; NotFound if there is none."""
+        ...
+
+
+Lift = Callable[[str, str], Awaitable[None]]
+"""Has a version of a model tried again that was kept out because workers died of it, or all of them for ""."""
+
+
+async def nothing_kept_out(_model: str, _version: str) -> None:
+    """There is nobody who keeps anything out."""
+
 
 class Registry(Protocol):
     """Where it is written down what is to be served."""
@@ -53,13 +65,21 @@ class Placing:
     """Loads and unloads models; what it decides about registered ones holds for all servers of the registry."""
 
     def __init__(
-        self, *, models: Models, sources: Sources, registry: Registry, following: Following, mode: FollowMode
+        self,
+        *,
+        models: Models,
+        sources: Sources,
+        registry: Registry,
+        following: Following,
+        mode: FollowMode,
+        lift: Lift = nothing_kept_out,
     ) -> None:
         self._models = models
         self._sources = sources
         self._registry = registry
         self._following = following
         self._mode = mode
+        self._lift = lift
 
     # For the Open Inference Protocol.
 
@@ -76,6 +96,7 @@ class Placing:
                 f"model {model!r} is registered: expected no 'config' and no files for it", reason="WRONG_PARAMETER"
             )
         else:
+            await self._lift(model, "")
             async with self._noted("model.load", model, OIP_ACTOR):
                 await self._sources.load(model, config_json, files)
 
@@ -95,6 +116,7 @@ class Placing:
         """
         if not await self._is_registered(model):
             _refuse_selector(model, selector)
+            await self._lift(model, "")
             async with self._noted("model.load", model, actor):
                 await self._sources.load(model, None, {})
             return
@@ -103,6 +125,7 @@ class Placing:
             target = record.select(selector)
         else:
             record, target = await self._place_what_is_named(model, actor), None
+        await self._lift(model, "" if target is None else target.identity.version_text)
         await self._serve(record, None if target is None else target.identity)
 
     async def unload(self, model: str, selector: str, actor: str) -> None:
@@ -110,7 +133,7 @@ class Placing:
         if not await self._is_registered(model):
             _refuse_selector(model, selector)
             async with self._noted("model.unload", model, actor):
-                await self._models.unload(model)
+                await self._sources.unload(model)
             return
         record = await self._registry.place(model, selector or None, Placement.UNLOADED, actor=actor)
         self._following.apply_model(record)

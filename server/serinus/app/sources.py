@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
 from open_inference.model_config_pb2 import ModelConfig
@@ -14,6 +14,7 @@ from serinus.core.errors import InvalidInput, ModelRejected, NotFound, ServerErr
 from serinus.core.version import check_model_name
 from serinus.lifecycle.models import Models
 from serinus.lifecycle.plan import ModelPlan
+from serinus.lifecycle.policy import QUARANTINED
 from serinus.registry.files.disk import disk_errors
 from serinus.registry.files.staging import Scratch
 from serinus.telemetry.logs import get_logger
@@ -64,12 +65,14 @@ class ModelSources:
         """Load what the operator named.
 
         Raises:
-            ModelRejected: one of them cannot be served; the message names it.
+            ModelRejected: one of them cannot be served; the message names it. One that is quarantined is left out.
         """
         for name, spec in self._named.items():
             try:
                 await self._models.reload(ModelPlan.of(spec))
             except ServerError as error:
+                if error.reason == QUARANTINED:
+                    continue  # the others are not to suffer from it; the log and the index have it
                 raise ModelRejected(f"model {name!r}: {error.message}", reason=error.reason) from error
 
     async def load_repository(self) -> None:
@@ -115,12 +118,14 @@ class ModelSources:
             StoreFull, StoreUnavailable: there is no place for the files.
         """
         check_model_name(model)
-        override = None if config_json is None else parse_config_json(config_json)
         if files:
-            if override is None:
-                raise InvalidInput("expected 'config' beside 'file:' parameters", reason="MISSING_CONFIG")
-            await self._load_staged(model, override, files)
-        elif model in self._named and override is None:
+            _check_sent(config_json, files)  # before anything touches the disk
+            async with self._scratch() as root:
+                await asyncio.to_thread(_write, root / model, files)
+                await self.load_from(root, model, config_json)
+            return
+        override = None if config_json is None else parse_config_json(config_json)
+        if model in self._named and override is None:
             await self._models.reload(ModelPlan.of(self._named[model]))
         elif self._repository is not None:
             plan = await _found(self._repository, model, override)
@@ -137,21 +142,59 @@ class ModelSources:
                 field="model",
             )
 
-    async def _load_staged(self, model: str, override: ModelConfig, files: Mapping[str, bytes]) -> None:
-        """Serve `files` from a repository of one model that is gone when they are loaded."""
-        for path in files:
-            if _MODEL_FILE.fullmatch(path) is None:
-                raise InvalidInput(
-                    f"file {path[:64]!r}: expected '<version number>/model.onnx'", reason="WRONG_FILE", field="file"
-                )
-        async with self._scratch() as root:
-            await asyncio.to_thread(_write, root / model, files)
-            plan = await _found(root, model, override)
-            for spec in plan.versions:
-                assert isinstance(spec.source, Path), "a repository holds files: this is a bug"
-                await self._examine(spec.source.parent, spec.source.name, spec.options)
-            self._taken.add(model)
-            await self._models.reload(dataclasses.replace(plan, is_lasting=False))
+    async def stage(self, folder: Path, model: str, config_json: str | None, files: Mapping[str, bytes]) -> None:
+        """Write what a client sent of a model into a new folder, where `load_from` finds it.
+
+        Raises:
+            InvalidInput: a name or a configuration that cannot be meant; nothing was written.
+            StoreFull, StoreUnavailable: there is no place for the files.
+        """
+        check_model_name(model)
+        _check_sent(config_json, files)
+        await asyncio.to_thread(_write, folder / model, files)
+
+    async def load_from(self, folder: Path, model: str, config_json: str | None) -> None:
+        """Look at what was staged in a folder, and serve it; the folder is not needed afterwards.
+
+        Raises:
+            InvalidInput, ModelRejected: as `load`.
+        """
+        plan = await self._staged(folder, model, config_json)
+        for spec in plan.versions:
+            assert isinstance(spec.source, Path), "a repository holds files: this is a bug"
+            await self._examine(spec.source.parent, spec.source.name, spec.options)
+        await self._serve_staged(plan)
+
+    async def load_known_from(self, folder: Path, model: str, config_json: str | None) -> None:
+        """The same of files that `load_from` has served in another process."""
+        await self._serve_staged(await self._staged(folder, model, config_json))
+
+    async def _staged(self, folder: Path, model: str, config_json: str | None) -> ModelPlan:
+        assert config_json is not None, "it was looked at before anything was written: this is a bug"
+        return await _found(folder, model, parse_config_json(config_json))
+
+    async def _serve_staged(self, plan: ModelPlan) -> None:
+        self._taken.add(plan.name)
+        await self._models.reload(dataclasses.replace(plan, is_lasting=False))
+
+    async def unload(self, model: str) -> None:
+        """Stop serving a model; returns when the calls inside are answered.
+
+        Raises:
+            NotFound: there is no such model.
+        """
+        await self._models.unload(model)
+
+
+def _check_sent(config_json: str | None, files: Iterable[str]) -> None:
+    if config_json is None:
+        raise InvalidInput("expected 'config' beside 'file:' parameters", reason="MISSING_CONFIG")
+    parse_config_json(config_json)
+    for path in files:
+        if _MODEL_FILE.fullmatch(path) is None:
+            raise InvalidInput(
+                f"file {path[:64]!r}: expected '<version number>/model.onnx'", reason="WRONG_FILE", field="file"
+            )
 
 
 async def _found(root: Path, model: str, override: ModelConfig | None) -> ModelPlan:

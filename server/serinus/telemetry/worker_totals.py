@@ -1,8 +1,8 @@
 """What all workers have counted, those included that are gone: no counter falls because a process ended."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
-from serinus.telemetry.merging import Families, exposed, merged, only_counters, parsed, versions_in, without_models
+from serinus.telemetry.merging import Families, merged, only_counters, versions_in, without_models
 
 _RESIDENT = "process_resident_memory_bytes"
 
@@ -21,13 +21,9 @@ class WorkerTotals:
     def __repr__(self) -> str:
         return f"<WorkerTotals [{len(self._living)} processes]>"
 
-    def seen(self, process: int, text: str) -> None:
-        """A process says this now.
-
-        Raises:
-            ValueError: it is no exposition of ours; what it said before stays.
-        """
-        self._living[process] = parsed(text)
+    def seen(self, process: int, said: Families) -> None:
+        """A process says this now; what it says is not changed any more."""
+        self._living[process] = said
 
     def gone(self, process: int) -> None:
         """A process has ended; it may never have been seen."""
@@ -48,8 +44,8 @@ class WorkerTotals:
         loaded = versions_in(family for families in self._living.values() for family in families.values())
         self._gone = {name: without_models(family, but=loaded) for name, family in self._gone.items()}
 
-    def exposition(self, answering: Collection[int]) -> str:
-        """The text for all of them.
+    def parts(self, answering: Collection[int]) -> Sequence[Families]:
+        """What `merging.merged` makes the whole of, on whatever thread.
 
         Args:
             answering: Processes that have just been seen; gauges are theirs alone.
@@ -57,4 +53,4 @@ class WorkerTotals:
         living = (
             families if process in answering else only_counters(families) for process, families in self._living.items()
         )
-        return exposed(merged((*living, self._gone)))
+        return (*living, self._gone)
