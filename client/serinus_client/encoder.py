@@ -5,6 +5,7 @@ from typing import Any
 
 from serinus_api.v1 import predict_pb2 as pb
 from serinus_client.codec import InputCodec
+from serinus_client.criticality import Criticality
 from serinus_client.errors import InvalidInput
 from serinus_client.model_info import ModelInfo
 
@@ -38,6 +39,8 @@ class Encoder:
         routing_key: str,
         attributes: Mapping[str, str] | None,
         priority: int,
+        criticality: Criticality | None = None,
+        tenant: str = "",
     ) -> tuple[pb.PredictFrame, int]:
         """A frame that holds this one call, its id and timeout still unset, and about how many bytes it takes.
 
@@ -79,6 +82,10 @@ class Encoder:
             request.attributes.update(attributes)
         if priority:
             request.priority = priority
+        if criticality is not None:
+            request.criticality = criticality.number
+        if tenant:
+            request.tenant = tenant
         return frame, size_bytes
 
     def _check_names(self, inputs: Mapping[str, Any]) -> None:
