@@ -1,7 +1,8 @@
 """Aim 6: more calls than can be answered, from callers who do not wait: what is answered in time, and how soon after.
 
-Capacity is measured before and after each level: a machine that others use changes under it. Above it an ideal server answers as many calls as ever; what the generator and
-the refusals themselves take from two cores is part of what is measured.
+Capacity is measured before and after each level: a machine that others use changes under it. Above it an ideal server
+answers as many calls as ever; what the generator and the refusals themselves take from two cores is part of what is
+measured.
 """
 
 import asyncio

@@ -9,6 +9,7 @@ Latency counts from when a call was due. Whatever is open when a run is over get
 import asyncio
 import math
 import time
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Self
 
@@ -38,6 +39,7 @@ async def closed_loop(
     rows: int = 1,
     deadline_s: float | None = None,
     meter: Meter | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Run:
     """Calls of some callers, until so many have ended or so much time has passed, whichever comes first.
 
@@ -50,6 +52,7 @@ async def closed_loop(
         rows: Rows of each call.
         deadline_s: Seconds that each call gets; None for `TIMEOUT_S`, and answers are good however late.
         meter: Reads what the server uses.
+        clock: Seconds.
     """
     if callers < 1:
         raise ValueError(f"callers: expected at least 1, got {callers}")
@@ -58,15 +61,16 @@ async def closed_loop(
     timeout_s = TIMEOUT_S if deadline_s is None else deadline_s
     warmup_calls = max(callers, calls // 20) if calls < MOST_CALLS else 0
     notebook, window = Notebook(), _Window(meter)
-    start = time.monotonic()
+    one = _noted(call, notebook, timeout_s=timeout_s, clock=clock)
+    start = clock()
     started = 0
 
     async def caller() -> None:
         nonlocal started
         while not window.is_over:
             number, started = started, started + 1
-            await _one(call, number, time.monotonic(), timeout_s, notebook)
-            now = time.monotonic()
+            await one(number, clock())
+            now = clock()
             if not window.has_begun:
                 if len(notebook) >= warmup_calls and now >= start + warmup_s:
                     window.begin(len(notebook), now)
@@ -91,6 +95,7 @@ async def open_loop(
     late_s: float = LATE_S,
     most_open: int = MOST_OPEN,
     until: asyncio.Event | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Run:
     """Calls at `times`; the window ends after `duration_s`, and the run when all calls have ended.
 
@@ -105,53 +110,68 @@ async def open_loop(
         late_s: The run is void if the generator is later (p99).
         most_open: Calls open at once; more are not sent, and void the run.
         until: Ends the window earlier once it is set.
+        clock: Seconds, of the event loop's length.
     """
     if not 0 <= warmup_s < duration_s:
         raise ValueError(f"warmup_s: expected 0 to less than {duration_s}, got {warmup_s}")
     timeout_s = TIMEOUT_S if deadline_s is None else deadline_s
     notebook, window = Notebook(), _Window(meter)
     until = until or asyncio.Event()
-    start = time.monotonic()
-    async with _OpenCalls(call, notebook, timeout_s=timeout_s, most=most_open) as open_calls:
+    start = clock()
+
+    async def until_due(at: float) -> None:
+        await asyncio.sleep(max(0.0, at - clock()))
+
+    async with _OpenCalls(call, notebook, timeout_s=timeout_s, most=most_open, clock=clock) as open_calls:
         for number, due_s in enumerate(times[times <= duration_s].tolist()):
             if not window.has_begun and due_s >= warmup_s:
-                await _until(start + warmup_s)
+                await until_due(start + warmup_s)
                 window.begin(len(notebook), start + warmup_s)
             due = start + due_s
-            if due > time.monotonic():
-                await _until(due)
+            if due > clock():
+                await until_due(due)
             elif number % _IN_A_ROW == 0:
                 await asyncio.sleep(0)
             if until.is_set():
                 break
             open_calls.send(number, due)
         else:
-            await _until(start + duration_s)
+            await until_due(start + duration_s)
         if not window.has_begun:
             window.begin(len(notebook), start + warmup_s)
-        window.end(min(start + duration_s, time.monotonic()))
+        window.end(min(start + duration_s, clock()))
         await open_calls.all_ended()
     return window.run(notebook, start, rows=rows, deadline_s=deadline_s, late_s=late_s)
 
 
-async def _one(call: Call, number: int, due: float, timeout_s: float, notebook: Notebook) -> None:
-    sent = time.monotonic()
-    try:
-        batch_rows = await call(number, max(0.0, due + timeout_s - sent))
-    except Exception as error:  # noqa: BLE001 - whatever ends a call is its outcome
-        notebook.note(due, sent, time.monotonic(), outcome_of(error))
-    else:
-        notebook.note(due, sent, time.monotonic(), ANSWERED, batch_rows)
+def _noted(
+    call: Call, notebook: Notebook, *, timeout_s: float, clock: Callable[[], float]
+) -> Callable[[int, float], Coroutine[None, None, None]]:
+    """Makes the call of a number that is due at a time, and notes how it ended."""
+
+    async def one(number: int, due: float) -> None:
+        sent = clock()
+        try:
+            batch_rows = await call(number, max(0.0, due + timeout_s - sent))
+        except Exception as error:  # noqa: BLE001 - whatever ends a call is its outcome
+            notebook.note(due, sent, clock(), outcome_of(error))
+        else:
+            notebook.note(due, sent, clock(), ANSWERED, batch_rows)
+
+    return one
 
 
 class _OpenCalls:
     """The calls of an open loop that have not ended; none outlives its block."""
 
-    def __init__(self, call: Call, notebook: Notebook, *, timeout_s: float, most: int) -> None:
-        self._call = call
+    def __init__(
+        self, call: Call, notebook: Notebook, *, timeout_s: float, most: int, clock: Callable[[], float]
+    ) -> None:
+        self._one = _noted(call, notebook, timeout_s=timeout_s, clock=clock)
         self._notebook = notebook
         self._timeout_s = timeout_s
         self._most = most
+        self._clock = clock
         self._due: dict[asyncio.Task[None], float] = {}
 
     async def __aenter__(self) -> Self:
@@ -168,10 +188,10 @@ class _OpenCalls:
     def send(self, number: int, due: float) -> None:
         """Begin a call, if there is room for one more."""
         if len(self._due) >= self._most:
-            now = time.monotonic()
+            now = self._clock()
             self._notebook.note(due, now, now, NOT_SENT)
             return
-        task = asyncio.create_task(_one(self._call, number, due, self._timeout_s, self._notebook))
+        task = asyncio.create_task(self._one(number, due))
         self._due[task] = due
         task.add_done_callback(self._due.__delitem__)
 
@@ -179,14 +199,10 @@ class _OpenCalls:
         """Wait for the calls, as long as they may take; those that then have not ended are noted as unanswered."""
         if self._due:
             await asyncio.wait(tuple(self._due), timeout=self._timeout_s + _GRACE_S)
-        now = time.monotonic()
+        now = self._clock()
         for task, due in self._due.items():
             if not task.done():
                 self._notebook.note(due, due, now, UNANSWERED)
-
-
-async def _until(at: float) -> None:
-    await asyncio.sleep(max(0.0, at - time.monotonic()))
 
 
 class _Window:

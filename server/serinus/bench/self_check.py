@@ -16,41 +16,41 @@ from serinus.bench.run import Run
 from serinus.bench.schedules import poisson
 
 STALL_S = 1.0
-_RATE_PER_S = 200.0
-_BEFORE_S = 1.0
-_DURATION_S = 4.0
+_CALLS = 800
+_TIMES_THE_STALL = 4  # a run takes; the stall begins after a quarter of it
 _SEEN = 0.9  # of the stall: the first calls after its beginning wait for all of it
 
 
-async def stalled_run(call: Call, pid: int) -> Run:
-    """An open loop during which the process `pid` is stopped for a second; it runs again in any case."""
+async def stalled_run(call: Call, pid: int, *, stall_s: float = STALL_S) -> Run:
+    """An open loop during which the process `pid` is stopped for a while; it runs again in any case."""
 
     async def stall() -> None:
-        await asyncio.sleep(_BEFORE_S)
+        await asyncio.sleep(stall_s)
         os.kill(pid, signal.SIGSTOP)
         try:
-            await asyncio.sleep(STALL_S)
+            await asyncio.sleep(stall_s)
         finally:
             os.kill(pid, signal.SIGCONT)
 
-    times = poisson(_RATE_PER_S, _DURATION_S)(np.random.default_rng(0))
-    run, _ = await asyncio.gather(open_loop(call, times, duration_s=_DURATION_S), stall())
+    duration_s = _TIMES_THE_STALL * stall_s
+    times = poisson(_CALLS / duration_s, duration_s)(np.random.default_rng(0))
+    run, _ = await asyncio.gather(open_loop(call, times, duration_s=duration_s), stall())
     return run
 
 
-def missed(run: Run) -> list[str]:
-    """What a run with a stall of a second should show and does not, as sentences; [] when it shows all of it."""
+def missed(run: Run, *, stall_s: float = STALL_S) -> list[str]:
+    """What a run with such a stall should show and does not, as sentences; [] when it shows all of it."""
     found: list[str] = []
-    wanted_s = _SEEN * STALL_S
+    wanted_s = _SEEN * stall_s
     for name, percent in (("p99", 99.0), ("longest", 100.0)):
         if not run.latency_s(percent) >= wanted_s:
             found.append(
-                f"{name} is {run.latency_s(percent) * 1e3:.0f} ms after a stall of {STALL_S * 1e3:.0f} ms, "
+                f"{name} is {run.latency_s(percent) * 1e3:.0f} ms after a stall of {stall_s * 1e3:.0f} ms, "
                 f"expected at least {wanted_s * 1e3:.0f} ms"
             )
     # Calls come evenly, so those due during the stall have waited half of it on average.
-    share = STALL_S / _DURATION_S / 2
-    waited = float((run.latencies_s > STALL_S / 2).mean()) if run.answered else 0.0
+    share = 1 / _TIMES_THE_STALL / 2
+    waited = float((run.latencies_s > stall_s / 2).mean()) if run.answered else 0.0
     if waited < share / 2:
         found.append(f"{waited:.1%} of the calls waited for half of the stall, expected about {share:.1%}")
     if run.void:
