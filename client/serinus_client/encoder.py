@@ -80,12 +80,7 @@ class Encoder:
             request.routing_key = routing_key
         if attributes:
             request.attributes.update(attributes)
-        if priority:
-            request.priority = priority
-        if criticality is not None:
-            request.criticality = criticality.number
-        if tenant:
-            request.tenant = tenant
+        _say_what_matters(request, priority, criticality, tenant)
         return frame, size_bytes
 
     def _check_names(self, inputs: Mapping[str, Any]) -> None:
@@ -102,3 +97,12 @@ class Encoder:
             )
         if len(set(outputs)) != len(outputs):
             raise InvalidInput(f"outputs {list(outputs)}: expected each at most once", reason="DUPLICATE_OUTPUT")
+
+
+def _say_what_matters(request: pb.PredictRequest, priority: int, criticality: Criticality | None, tenant: str) -> None:
+    if priority:
+        request.priority = priority
+    if criticality is not None:
+        request.criticality = criticality.number
+    if tenant:
+        request.tenant = tenant
