@@ -53,6 +53,9 @@ async def closed_loop(
         deadline_s: Seconds that each call gets; None for `TIMEOUT_S`, and answers are good however late.
         meter: Reads what the server uses.
         clock: Seconds.
+
+    Raises:
+        ProcessLookupError: the server's process is gone.
     """
     if callers < 1:
         raise ValueError(f"callers: expected at least 1, got {callers}")
@@ -77,9 +80,13 @@ async def closed_loop(
             elif len(notebook) - window.ended_before >= calls or now >= window.begun_at + duration_s:
                 window.end(now)
 
-    async with asyncio.TaskGroup() as tasks:
-        for _ in range(callers):
-            tasks.create_task(caller())
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(callers):
+                tasks.create_task(caller())
+    except ExceptionGroup as group:
+        # What a call raises is its outcome; this is the one caller's that found the meter broken.
+        raise group.exceptions[0] from None
     return window.run(notebook, start, rows=rows, deadline_s=deadline_s, late_s=LATE_S)
 
 
