@@ -13,6 +13,7 @@ from serinus.core.predictor import Request, Tensor
 from serinus.core.raw_tensors import element_count, object_array, tensor_from_raw
 from serinus.transport.attributes import NOTHING_SAID, Said, criticality_named
 from serinus.transport.deadlines import Budgets
+from serinus.transport.oip_repeats import Repeats
 from serinus.transport.service import parse
 from serinus.transport.status import printable
 from serinus.transport.wire_limits import WireLimits, check_text
@@ -59,17 +60,22 @@ _NOTHING: Mapping[str, int] = {}
 
 
 @dataclasses.dataclass(slots=True)
-class _Wishes:
-    """What the parameters of a request say of how it is to be answered; 0, "" or None where they say nothing."""
+class _Meaning:
+    """What a request says besides its inputs; the same bytes always mean the same.
 
+    How it is to be answered: 0, "" or None where it does not say.
+    """
+
+    model: str
+    version: str
+    request_id: str
+    outputs: tuple[str, ...] = ()
+    classify: Mapping[str, int] = dataclasses.field(default_factory=lambda: _NOTHING)
     timeout_us: int = 0
     priority: int = 0
     routing_key: str = ""
     tenant: str = ""
     criticality: Criticality | None = None
-
-
-_NO_WISHES = _Wishes()
 
 
 class InferDecoder:
@@ -78,6 +84,7 @@ class InferDecoder:
     def __init__(self, *, budgets: Budgets, limits: WireLimits) -> None:
         self._budgets = budgets
         self._limits = limits
+        self._repeats: Repeats[_Meaning] = Repeats()
 
     def decode(self, message: bytes, *, now: float, remaining_s: float | None, said: Said = NOTHING_SAID) -> Decoded:
         """Decode a serialised request.
@@ -92,32 +99,39 @@ class InferDecoder:
             InvalidInput: it cannot be read, or breaks a rule of the protocol.
             Unsupported: it asks for shared memory.
         """
-        wire = parse(oip.ModelInferRequest, message, self._limits)
-        check_text("id", wire.id)
-        wishes = _parameters(wire.parameters) if wire.parameters else _NO_WISHES
-        outputs: tuple[str, ...] = ()
-        classify = _NOTHING
-        if wire.outputs:
-            outputs, classify = _outputs(wire.outputs)
+        meaning, inputs = self._repeats.recall(message) or self._read(message)
         return Decoded(
             Request(
-                inputs=self._inputs(wire),
-                deadline=self._budgets.deadline(now, remaining_s, wishes.timeout_us),
+                inputs=inputs,
+                deadline=self._budgets.deadline(now, remaining_s, meaning.timeout_us),
                 arrived=now,
-                model=wire.model_name,
-                version=wire.model_version,
-                outputs=outputs,
-                request_id=wire.id,
-                routing_key=wishes.routing_key or said.routing_key,
+                model=meaning.model,
+                version=meaning.version,
+                outputs=meaning.outputs,
+                request_id=meaning.request_id,
+                routing_key=meaning.routing_key or said.routing_key,
                 attributes=said.attributes,
-                priority=wishes.priority,
-                criticality=wishes.criticality or said.criticality,
-                tenant=wishes.tenant or said.tenant,
+                priority=meaning.priority,
+                criticality=meaning.criticality or said.criticality,
+                tenant=meaning.tenant or said.tenant,
                 size_bytes=len(message),
-                has_deadline=remaining_s is not None or wishes.timeout_us > 0,
+                has_deadline=remaining_s is not None or meaning.timeout_us > 0,
             ),
-            classify,
+            meaning.classify,
         )
+
+    def _read(self, message: bytes) -> tuple[_Meaning, dict[str, Tensor]]:
+        wire = parse(oip.ModelInferRequest, message, self._limits)
+        check_text("id", wire.id)
+        meaning = _Meaning(model=wire.model_name, version=wire.model_version, request_id=wire.id)
+        if wire.parameters:
+            _take_parameters(meaning, wire.parameters)
+        if wire.outputs:
+            meaning.outputs, meaning.classify = _outputs(wire.outputs)
+        inputs = self._inputs(wire)
+        if not wire.id:  # who names each call repeats none
+            self._repeats.learn(message, meaning, inputs, wire.raw_input_contents)
+        return meaning, inputs
 
     def id_of(self, message: bytes) -> str:
         """The id of a call that failed, if it can be read, so that the client knows which one it was."""
@@ -242,24 +256,22 @@ def _refuse_shared_memory(parameters: Mapping[str, oip.InferParameter], where: s
         raise Unsupported(f"{where}: shared memory is not supported; send the tensor's bytes in the message")
 
 
-def _parameters(parameters: Mapping[str, oip.InferParameter]) -> _Wishes:
-    wishes = _Wishes()
+def _take_parameters(meaning: _Meaning, parameters: Mapping[str, oip.InferParameter]) -> None:
     for name, value in parameters.items():
         check_text("parameter", name)
         match name:
             case "timeout":
-                wishes.timeout_us = _whole(name, value)
+                meaning.timeout_us = _whole(name, value)
             case "priority":
-                wishes.priority = _whole(name, value)
+                meaning.priority = _whole(name, value)
             case "routing_key":
-                wishes.routing_key = _text(name, value)
+                meaning.routing_key = _text(name, value)
             case "tenant":
-                wishes.tenant = _text(name, value)
+                meaning.tenant = _text(name, value)
             case "criticality":
-                wishes.criticality = criticality_named("parameter 'criticality'", _text(name, value))
+                meaning.criticality = criticality_named("parameter 'criticality'", _text(name, value))
             case _:
                 _check_without_meaning(name, value)
-    return wishes
 
 
 def _check_without_meaning(name: str, value: oip.InferParameter) -> None:
