@@ -1,0 +1,142 @@
+"""What a worker asks its supervisor for the sake of all workers, and what it answers for itself.
+
+asked of the supervisor   "standing", "relay", "lift", "statuses", "last_metrics"
+answered to it            "metrics", "status", "apply", "kept_out"
+"""
+
+import asyncio
+import base64
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from serinus.app.kept_out import KeptOut
+from serinus.app.relays import LocalSources, RelayedSources
+from serinus.core.errors import Draining
+from serinus.lifecycle.models import Models
+from serinus.telemetry.logs import get_logger
+from serinus.transport.status_merging import Place
+from serinus.workers.control import Body, ChannelLost, ControlChannel, NotAnswered
+from serinus.workers.quarantine import Quarantined
+
+log = get_logger("serinus.colleagues")
+
+_HEARD_S = 10.0  # what the supervisor knows by itself
+_LIFT_S = 15.0  # longer than the supervisor gives the workers
+_STATUSES_S = 2.0  # longer than the supervisor gives the workers, shorter than an operator waits
+
+
+class Colleagues:
+    """The other workers, through the supervisor.
+
+    Args:
+        channel: To the supervisor.
+        models: What this worker serves.
+        sources: What of it is not registered.
+        kept_out: What of it must not be loaded.
+        relay_s: What an order to all workers may take.
+
+    Attributes:
+        sources: The same models, loaded and unloaded by all workers at once.
+    """
+
+    def __init__(
+        self, channel: ControlChannel, *, models: Models, sources: LocalSources, kept_out: KeptOut, relay_s: float
+    ) -> None:
+        self.sources = RelayedSources(sources, models, self._order)
+        self._channel = channel
+        self._models = models
+        self._kept_out = kept_out
+        self._relay_s = relay_s
+
+    def answer(self, *, metrics: Callable[[], tuple[bytes, str]], status: Callable[[], bytes]) -> None:
+        """Answer the supervisor from now on.
+
+        Args:
+            metrics: The exposition; called on a thread.
+            status: The serialised status of this process.
+        """
+
+        async def say_metrics(_body: Body) -> Body:
+            return await _said(metrics)
+
+        async def say_status(_body: Body) -> Body:
+            return {"pid": os.getpid(), "status": base64.b64encode(status()).decode()}
+
+        self._channel.answer("metrics", say_metrics)
+        self._channel.answer("status", say_status)
+        self._channel.answer("apply", self.sources.apply)
+        self._channel.answer("kept_out", self._hear_kept_out)
+
+    async def hear_standing(self) -> Sequence[Body]:
+        """Learn what is kept out, before anything is loaded; gives the orders that are to be caught up with.
+
+        Raises:
+            Draining: the supervisor does not answer.
+        """
+        standing = await self._ask("standing", {}, timeout_s=_HEARD_S)
+        self.sources.folder = Path(standing["folder"])
+        self._replace_kept_out(standing)
+        return list(standing["orders"])
+
+    async def catch_up(self) -> None:
+        """Do what all others did while this worker was not there.
+
+        To be called when everything else is loaded, and again once the supervisor knows that this worker is ready:
+        orders that came in between reached only the others.
+
+        Raises:
+            Draining: the supervisor does not answer.
+        """
+        await self.sources.catch_up(await self.hear_standing())
+
+    async def lift(self, model: str, version: str) -> None:
+        """Have all workers try again what is kept out of a model: one version, or all for ""."""
+        await self._ask("lift", {"model": model, "version": version}, timeout_s=_LIFT_S)
+
+    async def places(self) -> Sequence[Place]:
+        """All workers with what they say of themselves; none where the supervisor does not answer."""
+        try:
+            answer = await self._ask("statuses", {}, timeout_s=_STATUSES_S)
+        except Draining:
+            return ()
+        return [
+            Place(
+                index=each["index"],
+                pid=each["pid"],
+                started_unix_s=each["started_unix_s"],
+                restarts=each["restarts"],
+                last_end=each["last_end"],
+                status=None if each["status"] is None else base64.b64decode(each["status"]),
+            )
+            for each in answer["places"]
+        ]
+
+    async def say_last(self, metrics: Callable[[], tuple[bytes, str]]) -> None:
+        """Leave what was counted to the supervisor; the last thing that a worker does."""
+        try:
+            await self._ask("last_metrics", await _said(metrics), timeout_s=_HEARD_S)
+        except Draining as error:
+            log.warning("last counts lost", trouble=error.message)
+
+    async def _order(self, kind: str, body: Body) -> Body:
+        return await self._ask(kind, body, timeout_s=self._relay_s)
+
+    async def _ask(self, kind: str, body: Body, *, timeout_s: float) -> Body:
+        try:
+            return await self._channel.request(kind, body, timeout_s=timeout_s)
+        except (ChannelLost, NotAnswered, TimeoutError) as error:
+            log.warning("supervisor does not answer", kind=kind, trouble=str(error) or f"silent for {timeout_s:g} s")
+            raise Draining("the supervisor of this worker does not answer: expected the call again") from error
+
+    async def _hear_kept_out(self, body: Body) -> Body:
+        self._replace_kept_out(body)
+        return {}
+
+    def _replace_kept_out(self, body: Body) -> None:
+        self._kept_out.replace([Quarantined.of(each) for each in body["kept_out"]], self._models)
+
+
+async def _said(metrics: Callable[[], tuple[bytes, str]]) -> Body:
+    text, _ = await asyncio.to_thread(metrics)
+    return {"pid": os.getpid(), "text": text.decode()}
