@@ -16,6 +16,7 @@ on grpcio, protobuf and numpy alone.
 """
 
 from serinus_client.client import AsyncClient
+from serinus_client.criticality import Criticality
 from serinus_client.errors import (
     AlreadyExists,
     Conflict,
@@ -34,7 +35,7 @@ from serinus_client.errors import (
     Unsupported,
 )
 from serinus_client.model_info import ModelInfo, TensorInfo
-from serinus_client.options import FrameLimits, Tls, Transport
+from serinus_client.options import FrameLimits, Spread, Tls, Transport
 from serinus_client.prediction import Prediction
 from serinus_client.retry import NO_RETRIES, RetryPolicy
 from serinus_client.strings import decode_strings
@@ -46,6 +47,7 @@ __all__ = [
     "AsyncClient",
     "Client",
     "Conflict",
+    "Criticality",
     "DataLost",
     "DeadlineExceeded",
     "FrameLimits",
@@ -60,6 +62,7 @@ __all__ = [
     "RetryPolicy",
     "SerinusError",
     "ServerFault",
+    "Spread",
     "TensorInfo",
     "Tls",
     "Transport",

@@ -11,12 +11,14 @@ import numpy.typing as npt
 
 from serinus_client.admin import AsyncAdmin
 from serinus_client.codec import decode_outputs
+from serinus_client.criticality import Criticality
 from serinus_client.model_info import ModelInfo
 from serinus_client.options import (
     DEFAULT_TARGET,
     DEFAULT_TIMEOUT_S,
     FrameLimits,
     Settings,
+    Spread,
     Tls,
     Transport,
 )
@@ -24,6 +26,7 @@ from serinus_client.prediction import Prediction
 from serinus_client.registry import AsyncRegistry
 from serinus_client.retry import RetryPolicy
 from serinus_client.session import Session
+from serinus_client.targets import joined
 
 
 class AsyncClient:
@@ -33,7 +36,8 @@ class AsyncClient:
     cancelled on the server and disturbs no other. Leaving the block ends the calls still open with `Unavailable`.
 
     Args:
-        target: "host:port".
+        target: "host:port"; several replicas as "host1:port,host2:port" or a sequence; "dns:///host:port" for all
+            addresses of a name. Calls are spread over all replicas, and over the workers of each.
         tls: An encrypted connection; None for plaintext.
         credentials: The same in gRPC's own words, for what `Tls` does not say; not both.
         metadata: Sent with every unary call and every stream, keys in lower case.
@@ -41,6 +45,9 @@ class AsyncClient:
         retry: How failed calls are tried again; `NO_RETRIES` for not at all.
         transport: How calls travel that do not choose.
         frame_limits: How much goes into one message.
+        spread: How calls are spread over replicas and workers.
+        tenant: On whose account calls are that name nobody themselves.
+        criticality: Of calls that name none themselves; None for what their metadata says, or else "default".
         rng: Draws the jitter of retries.
         sleep: Waits that many seconds before a retry.
 
@@ -51,7 +58,7 @@ class AsyncClient:
 
     def __init__(
         self,
-        target: str = DEFAULT_TARGET,
+        target: str | Sequence[str] = DEFAULT_TARGET,
         *,
         tls: Tls | None = None,
         credentials: grpc.ChannelCredentials | None = None,
@@ -60,13 +67,16 @@ class AsyncClient:
         retry: RetryPolicy | None = None,
         transport: Transport = Transport.FRAMES,
         frame_limits: FrameLimits | None = None,
+        spread: Spread | None = None,
+        tenant: str = "",
+        criticality: str | None = None,
         rng: random.Random | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         if tls is not None and credentials is not None:
             raise ValueError("tls and credentials: expected at most one")
         self._settings = Settings(
-            target=target,
+            target=joined(target),
             credentials=tls.credentials() if tls is not None else credentials,
             server_name=tls.server_name if tls is not None else "",
             metadata=tuple(metadata),
@@ -74,7 +84,10 @@ class AsyncClient:
             transport=transport,
             frame_limits=frame_limits or FrameLimits(),
             retry=retry or RetryPolicy(),
+            spread=spread or Spread(),
         )
+        self._tenant = tenant
+        self._criticality = None if criticality is None else Criticality.named(criticality)
         self._rng = rng or random.SystemRandom()
         self._sleep = sleep
         self._session: Session | None = None
@@ -112,6 +125,8 @@ class AsyncClient:
         routing_key: str = "",
         attributes: Mapping[str, str] | None = None,
         priority: int = 0,
+        criticality: str | None = None,
+        tenant: str | None = None,
         request_id: str = "",
         transport: Transport | None = None,
     ) -> dict[str, npt.NDArray[Any]]:
@@ -125,6 +140,8 @@ class AsyncClient:
             routing_key=routing_key,
             attributes=attributes,
             priority=priority,
+            criticality=self._criticality if criticality is None else Criticality.named(criticality),
+            tenant=self._tenant if tenant is None else tenant,
             request_id=request_id,
             transport=transport,
         )
@@ -141,6 +158,8 @@ class AsyncClient:
         routing_key: str = "",
         attributes: Mapping[str, str] | None = None,
         priority: int = 0,
+        criticality: str | None = None,
+        tenant: str | None = None,
         request_id: str = "",
         transport: Transport | None = None,
     ) -> Prediction:
@@ -156,12 +175,16 @@ class AsyncClient:
             routing_key: Calls that share it are served by the same version while a rollout goes on.
             attributes: What the caller says of itself, such as its cohort, for the rules of a rollout; at most 16.
             priority: 1 is the most urgent; 0 takes the model's default.
+            criticality: Who is refused first when not all calls can be answered: "sheddable", then "default", then
+                "critical"; None for the client's own.
+            tenant: On whose account the call is; tenants share a full server fairly. "" for nobody's, None for the
+                client's own.
             request_id: Echoed, at most 256 bytes.
             transport: How the call travels; None for the client's own.
 
         Raises:
             SerinusError: the call ended without an answer; `serinus_client.errors` draws the tree.
-            ValueError: `timeout_s` is not a number.
+            ValueError: `timeout_s` is not a number, or there is no such criticality.
         """
         response = await self._here().predict(
             model,
@@ -172,6 +195,8 @@ class AsyncClient:
             routing_key=routing_key,
             attributes=attributes,
             priority=priority,
+            criticality=self._criticality if criticality is None else Criticality.named(criticality),
+            tenant=self._tenant if tenant is None else tenant,
             request_id=request_id,
             transport=transport,
         )

@@ -1,7 +1,8 @@
 """One gRPC channel: bytes in, bytes out, and every failure a `SerinusError`. Little else here speaks grpc.aio."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator
 from typing import Any
 
 import grpc
@@ -22,6 +23,9 @@ class Connection:
         credentials: Of an encrypted channel; None for plaintext.
         server_name: The name to expect in the server's certificate; "" for the target's host.
         metadata: Sent with every unary call and every stream.
+
+    Attributes:
+        is_idle: Set while no call is under way; a stream is one.
     """
 
     def __init__(
@@ -37,6 +41,9 @@ class Connection:
         )
         self._unary: dict[str, Any] = {}
         self._is_closed = False
+        self._calls = 0
+        self.is_idle = asyncio.Event()
+        self.is_idle.set()
 
     async def unary(self, method: str, request: bytes, *, timeout_s: float) -> bytes:
         """Make one call.
@@ -50,7 +57,8 @@ class Connection:
             # Without serializers messages pass as bytes, so that a broken one raises here and not inside grpc.
             callable_ = self._unary[method] = self._channel.unary_unary(method)
         try:
-            response: bytes = await callable_(request, timeout=timeout_s, metadata=self._metadata)
+            with self._busy():
+                response: bytes = await callable_(request, timeout=timeout_s, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
         except asyncio.CancelledError:
@@ -62,6 +70,8 @@ class Connection:
         """Begin a bidirectional stream that lasts until one side ends it."""
         begin: Any = self._channel.stream_stream(method)
         rpc: Rpc = begin(metadata=self._metadata)
+        self._begin()
+        rpc.add_done_callback(self._end)
         return rpc
 
     async def upload(self, method: str, messages: AsyncIterable[bytes], *, timeout_s: float) -> bytes:
@@ -75,8 +85,9 @@ class Connection:
         call: Any = begin(timeout=timeout_s, metadata=self._metadata)
         ending = Ending(call)
         try:
-            await send_all(call, messages)
-            response: bytes = await call
+            with self._busy():
+                await send_all(call, messages)
+                response: bytes = await call
         except grpc.aio.AioRpcError as error:
             raise await ending.meaning(error) from None
         except asyncio.CancelledError:
@@ -96,8 +107,9 @@ class Connection:
         begin: Any = self._channel.unary_stream(method)
         call: Any = begin(request, timeout=timeout_s, metadata=self._metadata)
         try:
-            async for message in call:
-                yield message
+            with self._busy():
+                async for message in call:
+                    yield message
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
         except asyncio.CancelledError:
@@ -105,6 +117,23 @@ class Connection:
             raise
         finally:
             call.cancel()
+
+    def _begin(self) -> None:
+        self._calls += 1
+        self.is_idle.clear()
+
+    def _end(self, _call: object = None) -> None:
+        self._calls -= 1
+        if not self._calls:
+            self.is_idle.set()
+
+    @contextlib.contextmanager
+    def _busy(self) -> Iterator[None]:
+        self._begin()
+        try:
+            yield
+        finally:
+            self._end()
 
     def _check_open(self, timeout_s: float | None) -> None:
         if timeout_s is not None and timeout_s <= 0:
@@ -117,6 +146,11 @@ class Connection:
         task = asyncio.current_task()
         if self._is_closed and task is not None and not task.cancelling():
             raise client_closed() from None
+
+    async def leave(self) -> None:
+        """Close once the calls that are under way have ended; the caller sees to it that none begins."""
+        await self.is_idle.wait()
+        await self.close()
 
     async def close(self) -> None:
         """End all calls and the channel. Once is enough; twice is harmless."""

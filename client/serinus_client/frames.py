@@ -1,4 +1,4 @@
-"""Carries calls in frames over one stream at a time: what waits while a write is under way shares the next message.
+"""Carries calls in frames: what waits while the writes of a moment are under way shares the next messages.
 
 A call is queued → sent → over. It is over when its answer comes, its time is up, its caller leaves, or its stream
 ends; none of these touches its neighbours.
@@ -6,49 +6,61 @@ ends; none of these touches its neighbours.
 
 import asyncio
 import itertools
+import random
 
 from serinus_api.v1 import predict_pb2 as pb
 from serinus_client.background import Background
+from serinus_client.balance import CallCost, choose
 from serinus_client.connection import Connection
 from serinus_client.deadlines import Deadlines
 from serinus_client.errors import DeadlineExceeded, SerinusError, client_closed
-from serinus_client.options import FrameLimits
+from serinus_client.fleet import Fleet
+from serinus_client.options import MOST_CALLS, Settings
 from serinus_client.outbox import Outbox
 from serinus_client.pending import Pending
 from serinus_client.stream import Stream
 
-_METHOD = "/serinus.v1.PredictService/PredictStream"
 _CLOSE_S = 1.0  # ending a stream needs no answer from the server; this only bounds what should be instant
 _NO_TIMER = float("inf")
 
 
 class Frames:
-    """Carries calls, in frames. Made inside the event loop that uses it; its writer runs in `background`.
+    """Carries calls, in frames. Made inside the event loop that uses it.
 
     Args:
-        connection: Where streams begin.
-        limits: How much goes into one message.
+        settings: What the client was told.
+        rng: Draws what should differ between clients.
         background: Holds the tasks that write and read.
+
+    Attributes:
+        fleet: The replicas that calls go to.
     """
 
-    def __init__(self, connection: Connection, *, limits: FrameLimits, background: Background) -> None:
-        self._connection = connection
+    def __init__(self, settings: Settings, *, rng: random.Random, background: Background) -> None:
+        self._target = settings.target
         self._background = background
         self._loop = asyncio.get_running_loop()
-        self._outbox = Outbox(limits)
+        self._outbox = Outbox(settings.frame_limits)
         self._deadlines = Deadlines()
+        self._cost = CallCost()
         self._ids = itertools.count(1)
-        self._work = asyncio.Event()
-        self._stream: Stream | None = None
-        self._streams: list[Stream] = []  # that one, and retired ones whose last calls are still open
+        self._streams: list[Stream] = []  # retired ones too, whose last calls are still open
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = _NO_TIMER
+        self._is_planned = False
         self._is_closed = False
-        background.spawn(self._write())
+        self.fleet = Fleet(
+            settings,
+            rng=rng,
+            background=background,
+            begin=self._begin_stream,
+            on_replicas=self._plan,
+            on_nothing=self._end_waiting,
+        )
 
     def __repr__(self) -> str:
         sent = sum(len(stream.open) for stream in self._streams)
-        return f"<Frames {self._connection.target} [queued {len(self._outbox)}, sent {sent}]>"
+        return f"<Frames {self._target} [queued {len(self._outbox)}, sent {sent}]>"
 
     async def carry(self, frame: pb.PredictFrame, size_bytes: int, deadline: float) -> pb.PredictResponse:
         """Send the one call that `frame` holds and wait for its answer.
@@ -59,10 +71,15 @@ class Frames:
         if self._is_closed:
             raise client_closed()
         call = Pending(
-            next(self._ids), frame, size_bytes=size_bytes, deadline=deadline, outcome=self._loop.create_future()
+            next(self._ids),
+            frame,
+            size_bytes=size_bytes,
+            since=self._loop.time(),
+            deadline=deadline,
+            outcome=self._loop.create_future(),
         )
         self._outbox.put(call)
-        self._work.set()
+        self._plan()
         self._deadlines.add(call)
         if deadline < self._timer_at:
             self._arm(deadline)
@@ -88,29 +105,50 @@ class Frames:
         if endings:
             await asyncio.wait(endings, timeout=_CLOSE_S)
 
-    async def _write(self) -> None:
-        """Run until cancelled."""
-        while True:
-            await self._work.wait()
-            self._work.clear()
-            while self._outbox:
-                await self._write_message()
+    def _plan(self) -> None:
+        """Write at the end of this turn of the loop: calls that come together travel together."""
+        if not self._is_planned:
+            self._is_planned = True
+            self._loop.call_soon(self._dispatch)
 
-    async def _write_message(self) -> None:
-        calls, cancels = self._outbox.take()
-        if not calls and self._stream is None:
-            return  # the stream that knew the cancelled calls is gone
-        stream = self._stream or self._begin_stream()
+    def _dispatch(self) -> None:
+        """Hand what waits to the streams that can take it."""
+        self._is_planned = False
+        if self._is_closed:
+            return
+        while self._outbox:
+            chosen = choose(self.fleet.streams(), waiting=len(self._outbox), together=self._cost.together)
+            if chosen is None:
+                break
+            stream, most = chosen
+            calls = self._outbox.take(
+                most, now=self._loop.time(), room=stream.credits - len(stream.open), open_by_model=stream.open_by_model
+            )
+            if not calls:
+                break
+            self._send(stream, calls)
+        for stream in self._streams:
+            if stream.cancels and stream.is_live and not stream.is_writing:
+                self._send(stream, [])
+
+    def _send(self, stream: Stream, calls: list[Pending]) -> None:
         now = self._loop.time()
         parts = [call.to_bytes(now) for call in calls]
-        if cancels:
+        if stream.cancels:
+            cancels, stream.cancels = stream.cancels[:MOST_CALLS], stream.cancels[MOST_CALLS:]
             parts.append(pb.PredictFrame(cancel=cancels).SerializeToString())
         # Messages of one type join by concatenation: repeated fields follow on each other.
-        await stream.write(b"".join(parts), calls)
+        self._background.spawn(stream.write(b"".join(parts), calls))
 
-    def _begin_stream(self) -> Stream:
-        stream = Stream(self._connection.stream(_METHOD), on_over=self._deadlines.count_over, on_draining=self._retire)
-        self._stream = stream
+    def _begin_stream(self, connection: Connection) -> Stream:
+        stream = Stream(
+            connection,
+            cost=self._cost,
+            now=self._loop.time(),
+            on_over=self._deadlines.count_over,
+            on_draining=self.fleet.retire,
+            on_room=self._plan,
+        )
         self._streams.append(stream)
         self._background.spawn(self._read(stream))
         return stream
@@ -119,37 +157,34 @@ class Frames:
         """Read until the stream ends; then end its calls, or send again what never left."""
         error = await stream.read()
         self._streams.remove(stream)
-        if stream is self._stream:
-            self._stream = None
-            self._outbox.forget_cancels()
-        # On a stream that never answered, a failed write says that the server cannot be reached: that is an outcome,
-        # not a reason to begin the next stream at once.
-        unsent = [call for call in stream.unsent if not call.is_over] if stream.is_proven else []
-        for call in unsent:
-            stream.open.pop(call.id, None)
-        for call in stream.open.values():
+        has_others = self.fleet.ended(stream, error)
+        # On a stream that never reached its server, a failed write says that there is none: where there is no other
+        # replica that is an outcome, not a reason to begin the next stream at once.
+        unsent = stream.take_unsent() if stream.is_proven or has_others else []
+        for call in tuple(stream.open.values()):
             call.end(error.again())
             self._deadlines.count_over()
-        if unsent:
-            self._outbox.put_back(unsent)
-            self._work.set()
+        stream.open.clear()
+        self._outbox.put_back(unsent)
+        self._plan()
 
-    def _retire(self, stream: Stream) -> None:
-        """The server behind `stream` is going away: the next call begins another stream."""
-        if stream is self._stream:
-            self._stream = None
-            self._outbox.forget_cancels()
-        stream.retire()
+    def _end_waiting(self, error: SerinusError) -> None:
+        """No server is known that what waits could be sent to."""
+        for call in tuple(self._outbox):
+            self._outbox.drop(call)
+            call.end(error.again())
+            self._deadlines.count_over()
 
-    def _detach(self, call: Pending) -> None:
-        """Nobody waits for `call` any more."""
+    def _detach(self, call: Pending) -> Stream | None:
+        """Nobody waits for `call` any more; return the stream that it was sent on."""
         call.frame = None
         if self._outbox.drop(call):
-            return
+            return None
         for stream in self._streams:
-            if stream.forget(call) and stream is self._stream:
-                self._outbox.cancel(call.id)
-                self._work.set()
+            if stream.forget(call):
+                self._plan()
+                return stream
+        return None
 
     def _arm(self, deadline: float) -> None:
         if self._timer is not None:
@@ -161,8 +196,9 @@ class Frames:
         """End the calls whose time is up, and wait for the next such time."""
         # The loop may run a timer a clock tick early.
         for call in self._deadlines.take_expired(max(self._loop.time(), self._timer_at)):
-            self._detach(call)
-            call.end(DeadlineExceeded(f"no answer from {self._connection.target} in time"))
+            if (stream := self._detach(call)) is not None:
+                stream.is_doubtful = True
+            call.end(DeadlineExceeded(f"no answer from {self._target} in time"))
         self._timer, self._timer_at = None, _NO_TIMER
         if (deadline := self._deadlines.next()) is not None:
             self._arm(deadline)

@@ -7,6 +7,7 @@ from pathlib import Path
 import grpc
 
 from serinus_client.retry import RetryPolicy
+from serinus_client.targets import replicas_in
 
 DEFAULT_TIMEOUT_S = 30.0  # long enough for any model that answers interactively, short enough to notice a dead server
 LONGEST_TIMEOUT_S = 365 * 86_400.0  # who says "for ever" gets a year: on the wire a time is a whole number
@@ -77,11 +78,47 @@ class FrameLimits:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Spread:
+    """How frame streams are spread over the replicas of a target and the workers of each.
+
+    Attributes:
+        renew_s: Seconds after which a stream is replaced by a new one on a new connection, and DNS names are resolved
+            again: so that servers behind a load balancer, or that were added to a name, get their share.
+        jitter: Share of that by which streams differ, so that clients which began together do not renew together.
+        tries_per_worker: New connections to a server, for each of its workers, until it is believed that the kernel
+            will not give this client a connection to those that are missing; the next renewal tries again.
+        first_pause_s: Before the second of them; each further pause is half as long again.
+        longest_pause_s: Beyond which pauses do not grow.
+        connect_s: Seconds after which a replica that cannot be reached is given up for now, where there are others.
+        first_rest_s: How long it is then left alone, twice as long after each further failure.
+        longest_rest_s: Beyond which that does not grow.
+    """
+
+    renew_s: float = 600.0  # a new server has its share within ten minutes, and a connection costs nothing at that rate
+    jitter: float = 0.2
+    tries_per_worker: int = 4  # of 2 workers both are found with 255 of 256 clients, of 8 all with 9 of 10
+    first_pause_s: float = 0.02  # a dozen connections within a second or two: no burden, and soon enough
+    longest_pause_s: float = 1.0
+    connect_s: float = 2.0  # a connection within one continent takes a tenth of this, lost packet included
+    first_rest_s: float = 0.5
+    longest_rest_s: float = 30.0  # a replica that came back gets its share within half a minute
+
+    def __post_init__(self) -> None:
+        for name in ("renew_s", "first_pause_s", "longest_pause_s", "connect_s", "first_rest_s", "longest_rest_s"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}: expected more than 0, got {getattr(self, name)}")
+        if not 0 <= self.jitter < 1:
+            raise ValueError(f"jitter: expected at least 0 and below 1, got {self.jitter}")
+        if self.tries_per_worker < 0:
+            raise ValueError(f"tries_per_worker: expected at least 0, got {self.tries_per_worker}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Settings:
     """All that a client was told.
 
     Attributes:
-        target: "host:port".
+        target: "host:port", several with commas between them, or "dns:///host:port" for all addresses of a name.
         credentials: Of an encrypted channel; None for plaintext.
         server_name: The name to expect in the server's certificate; "" for the target's host.
         metadata: Sent with every unary call and every stream.
@@ -89,6 +126,7 @@ class Settings:
         transport: How calls travel that do not choose.
         frame_limits: How much goes into one message.
         retry: How failed calls are tried again.
+        spread: How streams are spread over replicas and workers.
     """
 
     target: str
@@ -99,10 +137,12 @@ class Settings:
     transport: Transport
     frame_limits: FrameLimits
     retry: RetryPolicy
+    spread: Spread = Spread()
 
     def __post_init__(self) -> None:
         if not self.timeout_s > 0:
             raise ValueError(f"timeout_s: expected more than 0, got {self.timeout_s}")
+        replicas_in(self.target)
 
 
 def channel_options(server_name: str) -> list[tuple[str, str | int]]:

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError, Message
 from serinus_api.v1 import predict_pb2 as pb
 from serinus_client.background import Background
 from serinus_client.catalog import Catalog
-from serinus_client.connection import Connection
+from serinus_client.criticality import Criticality
 from serinus_client.encoder import Encoder
 from serinus_client.errors import InvalidInput, SerinusError, ServerFault, client_closed
 from serinus_client.frames import Frames
@@ -44,13 +44,8 @@ class Session:
         self.loop = asyncio.get_running_loop()
         self._settings = settings
         self._background = Background()
-        self._connection = Connection(
-            settings.target,
-            credentials=settings.credentials,
-            server_name=settings.server_name,
-            metadata=settings.metadata,
-        )
-        self._frames = Frames(self._connection, limits=settings.frame_limits, background=self._background)
+        self._frames = Frames(settings, rng=rng, background=self._background)
+        self._fleet = self._frames.fleet
         self._catalog = Catalog(self._fetch_info, background=self._background)
         self._sleep = sleep
         self._retries = Retries(settings.retry, rng=rng, clock=self.loop.time, sleep=self._pause)
@@ -66,6 +61,8 @@ class Session:
         routing_key: str,
         attributes: Mapping[str, str] | None,
         priority: int,
+        criticality: Criticality | None,
+        tenant: str,
         request_id: str,
         transport: Transport | None,
     ) -> pb.PredictResponse:
@@ -81,6 +78,8 @@ class Session:
                 routing_key=routing_key,
                 attributes=attributes,
                 priority=priority,
+                criticality=criticality,
+                tenant=tenant,
             )
 
         attempt = functools.partial(self._attempt, model, version, encode, deadline, chosen)
@@ -111,7 +110,12 @@ class Session:
     ) -> Awaitable[pb.PredictResponse]:
         if transport is Transport.FRAMES and size_bytes <= self._settings.frame_limits.size_bytes:
             return self._frames.carry(frame, size_bytes, deadline)
-        return self._unary(_PREDICT, frame.calls[0].request, pb.PredictResponse, deadline)
+        return self._predict_alone(frame.calls[0].request, deadline)
+
+    async def _predict_alone(self, request: pb.PredictRequest, deadline: float) -> pb.PredictResponse:
+        timeout_s = deadline - self.loop.time()
+        raw = await self._fleet.unary_in_turn(_PREDICT, request.SerializeToString(), timeout_s=timeout_s)
+        return _parsed(pb.PredictResponse, raw)
 
     async def model_info(self, model: str, version: str, *, timeout_s: float | None) -> ModelInfo:
         """What a model takes and gives now."""
@@ -151,7 +155,7 @@ class Session:
         """
         messages = (request.SerializeToString() async for request in requests)
         async with contextlib.aclosing(messages):
-            raw = await self._connection.upload(method, messages, timeout_s=deadline - self.loop.time())
+            raw = await self._fleet.upload(method, messages, timeout_s=deadline - self.loop.time())
         return _parsed(answer, raw)
 
     async def download(
@@ -162,7 +166,7 @@ class Session:
         Raises:
             SerinusError: it ended before its end.
         """
-        answers = self._connection.download(method, request.SerializeToString(), timeout_s=timeout_s)
+        answers = self._fleet.download(method, request.SerializeToString(), timeout_s=timeout_s)
         async with contextlib.aclosing(answers):
             async for raw in answers:
                 yield _parsed(answer, raw)
@@ -175,7 +179,7 @@ class Session:
         """End every open call with Unavailable, those before a retry included, then every task, then the channel."""
         await self._frames.close()
         await self._background.close()
-        await self._connection.close()
+        await self._fleet.close()
 
     async def _pause(self, wait_s: float) -> None:
         """Wait before a retry.
@@ -202,7 +206,7 @@ class Session:
 
     async def _unary(self, method: str, request: Message, answer: type[M], deadline: float) -> M:
         timeout_s = deadline - self.loop.time()
-        raw = await self._connection.unary(method, request.SerializeToString(), timeout_s=timeout_s)
+        raw = await self._fleet.unary(method, request.SerializeToString(), timeout_s=timeout_s)
         return _parsed(answer, raw)
 
     def _deadline(self, timeout_s: float | None) -> float:

@@ -14,7 +14,7 @@ from serinus_client.admin_sync import Admin
 from serinus_client.client import AsyncClient
 from serinus_client.errors import client_closed
 from serinus_client.model_info import ModelInfo
-from serinus_client.options import DEFAULT_TARGET, DEFAULT_TIMEOUT_S, FrameLimits, Tls, Transport
+from serinus_client.options import DEFAULT_TARGET, DEFAULT_TIMEOUT_S, FrameLimits, Spread, Tls, Transport
 from serinus_client.prediction import Prediction
 from serinus_client.registry_sync import Registry
 from serinus_client.retry import RetryPolicy
@@ -35,7 +35,7 @@ class Client:
 
     def __init__(
         self,
-        target: str = DEFAULT_TARGET,
+        target: str | Sequence[str] = DEFAULT_TARGET,
         *,
         tls: Tls | None = None,
         credentials: grpc.ChannelCredentials | None = None,
@@ -44,6 +44,9 @@ class Client:
         retry: RetryPolicy | None = None,
         transport: Transport = Transport.FRAMES,
         frame_limits: FrameLimits | None = None,
+        spread: Spread | None = None,
+        tenant: str = "",
+        criticality: str | None = None,
     ) -> None:
         self._client = AsyncClient(
             target,
@@ -54,6 +57,9 @@ class Client:
             retry=retry,
             transport=transport,
             frame_limits=frame_limits,
+            spread=spread,
+            tenant=tenant,
+            criticality=criticality,
         )
         self._thread: LoopThread | None = None
         self.admin = Admin(self._run, self._client.admin)
@@ -90,6 +96,8 @@ class Client:
         routing_key: str = "",
         attributes: Mapping[str, str] | None = None,
         priority: int = 0,
+        criticality: str | None = None,
+        tenant: str | None = None,
         request_id: str = "",
         transport: Transport | None = None,
     ) -> dict[str, npt.NDArray[Any]]:
@@ -104,6 +112,8 @@ class Client:
                 routing_key=routing_key,
                 attributes=attributes,
                 priority=priority,
+                criticality=criticality,
+                tenant=tenant,
                 request_id=request_id,
                 transport=transport,
             )
@@ -120,6 +130,8 @@ class Client:
         routing_key: str = "",
         attributes: Mapping[str, str] | None = None,
         priority: int = 0,
+        criticality: str | None = None,
+        tenant: str | None = None,
         request_id: str = "",
         transport: Transport | None = None,
     ) -> Prediction:
@@ -134,6 +146,8 @@ class Client:
                 routing_key=routing_key,
                 attributes=attributes,
                 priority=priority,
+                criticality=criticality,
+                tenant=tenant,
                 request_id=request_id,
                 transport=transport,
             )

@@ -60,7 +60,10 @@ class FakeServer:
     """Serves PredictService and AdminService on a free port: `async with FakeServer() as server`.
 
     Attributes:
+        worker: What its streams say of themselves at once, such as "1/2"; then others may share its port. "" for a
+            server that says nothing.
         answer: How calls are answered; tests replace it at any time.
+        credits: Said with every reply.
         info: What `GetModelInfo` says.
         info_error: What `GetModelInfo` fails with instead, or None.
         stream_error: What a new stream fails with after its first frame, or None.
@@ -74,9 +77,16 @@ class FakeServer:
     """
 
     def __init__(
-        self, answer: Answer = echo, *, port: int = 0, credentials: grpc.ServerCredentials | None = None
+        self,
+        answer: Answer = echo,
+        *,
+        port: int = 0,
+        worker: str = "",
+        credentials: grpc.ServerCredentials | None = None,
     ) -> None:
+        self.worker = worker
         self.answer = answer
+        self.credits = 0
         self.info = info()
         self.info_error: RefusedError | None = None
         self.stream_error: RefusedError | None = None
@@ -89,7 +99,7 @@ class FakeServer:
         self.cancelled: asyncio.Queue[int] = asyncio.Queue()
         self._break = asyncio.Event()
         self._end = asyncio.Event()
-        self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        self._server = grpc.aio.server(options=[("grpc.so_reuseport", int(bool(worker)))])
         self._server.add_generic_rpc_handlers(self._handlers())
         address = f"127.0.0.1:{port}"
         self.port = (
@@ -166,6 +176,8 @@ class FakeServer:
     async def _predict_stream(self, _, context):
         self._begun(context)
         self.streams += 1
+        if self.worker:
+            await context.send_initial_metadata((("x-serinus-worker", self.worker),))
         handler = _StreamHandler(self, context)
         ends = {
             asyncio.ensure_future(handler.run()): None,
@@ -218,7 +230,10 @@ class _StreamHandler:
 
     async def _write(self) -> None:
         while (reply := await self._replies.get()) is not None:
-            await self._context.write(self._server.raw_reply or pb.ReplyFrame(replies=[reply]).SerializeToString())
+            await self._context.write(self._server.raw_reply or self._frame(reply))
+
+    def _frame(self, reply: pb.Reply) -> bytes:
+        return pb.ReplyFrame(replies=[reply], credits=self._server.credits).SerializeToString()
 
     async def _answer(self, call: pb.Call) -> None:
         reply = pb.Reply(id=call.id)

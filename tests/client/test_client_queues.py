@@ -10,10 +10,10 @@ from serinus_client.outbox import Outbox
 from serinus_client.pending import Pending
 
 
-def call(id_, *, size_bytes=10, deadline=1.0):
+def call(id_, *, size_bytes=10, since=0.0, deadline=1.0, **request):
     outcome = asyncio.get_running_loop().create_future()
-    frame = pb.PredictFrame(calls=[pb.Call()])
-    return Pending(id_, frame, size_bytes=size_bytes, deadline=deadline, outcome=outcome)
+    frame = pb.PredictFrame(calls=[pb.Call(request=pb.PredictRequest(**request))])
+    return Pending(id_, frame, size_bytes=size_bytes, since=since, deadline=deadline, outcome=outcome)
 
 
 def ids(calls):
@@ -27,49 +27,68 @@ def outbox(*calls, most_calls=3, most_bytes=100):
     return box
 
 
+def taken(box, most=10, *, now=0.0, room=1000, **open_by_model):
+    return ids(box.take(most, now=now, room=room, open_by_model=open_by_model))
+
+
 async def test_a_message_takes_all_that_waits_up_to_its_limits():
     """Calls leave in the order in which they came."""
-    box = outbox(*(call(n) for n in range(5)))
-    assert [ids(box.take()[0]), ids(box.take()[0]), ids(box.take()[0])] == [[0, 1, 2], [3, 4], []]
+    box = outbox(*(call(n) for n in range(6)))
+    assert [taken(box), taken(box, 1), taken(box), taken(box)] == [[0, 1, 2], [3], [4, 5], []]
     assert not box
 
 
 async def test_bytes_end_a_message_before_the_call_that_would_pass_them():
     """And a call above the limit goes alone rather than never."""
     box = outbox(call(1, size_bytes=60), call(2, size_bytes=60), call(3, size_bytes=500), call(4))
-    assert [ids(box.take()[0]) for _ in range(4)] == [[1], [2], [3], [4]]
+    assert [taken(box) for _ in range(4)] == [[1], [2], [3], [4]]
 
 
 async def test_dropped_calls_never_leave_and_returned_ones_leave_first():
     """Whether a call was still here decides whether the server must hear of it."""
     first, second, third = call(1), call(2), call(3)
     box = outbox(first, second)
-    taken, _ = box.take()
+    gone = box.take(10, now=0.0, room=10, open_by_model={})
     box.put(third)
     assert (box.drop(first), box.drop(third)) == (False, True)
     box.put(third)
-    box.put_back(taken)
-    assert ids(box.take()[0]) == [1, 2, 3]
+    box.put_back(gone)
+    assert taken(box) == [1, 2, 3]
 
 
-async def test_cancellations_leave_with_the_next_message():
-    """Even if no call does."""
-    box = outbox()
-    box.cancel(7)
-    assert box
-    assert box.take() == ([], [7])
-    box.cancel(8)
-    box.forget_cancels()
-    assert not box
+async def test_urgent_calls_leave_first():
+    """The critical before the usual before what may be shed; within these by priority, 5 where none is said."""
+    box = outbox(
+        call(1, criticality=pb.CRITICALITY_SHEDDABLE, priority=1),
+        call(2, priority=9),
+        call(3),
+        call(4, priority=1),
+        call(5, criticality=pb.CRITICALITY_CRITICAL),
+        call(6, criticality=pb.CRITICALITY_DEFAULT),
+        most_calls=10,
+    )
+    assert taken(box) == [5, 4, 3, 6, 2, 1]
 
 
-async def test_a_crowd_of_cancellations_leaves_in_messages_that_servers_take():
-    """Too many in one would end the stream, and all of its calls."""
-    box = outbox()
-    for n in range(3000):
-        box.cancel(n)
-    assert [box.take(), box.take()] == [([], list(range(2048))), ([], list(range(2048, 3000)))]
-    assert not box
+async def test_once_the_oldest_has_waited_for_half_of_its_time_the_newest_leave_first():
+    """There are more calls than can be answered: those with time left are worth more."""
+    box = outbox(*(call(n, since=n / 10, deadline=1.0 + n / 10) for n in range(5)), most_calls=2)
+    assert taken(box, now=0.5) == [0, 1]
+    assert taken(box, now=0.8) == [4, 3]
+    assert taken(box, now=0.8) == [2]
+
+
+async def test_a_model_leaves_room_for_others_on_a_stream():
+    """When all of its calls hang, those of another model still find a place."""
+    box = outbox(*(call(n, model="slow") for n in range(30)), call(99, model="quick"), most_calls=100, most_bytes=1000)
+    assert taken(box, 100, room=20) == [*range(16), 99]
+    assert taken(box, 100, room=4, slow=16) == []
+
+
+async def test_models_take_turns_when_a_message_cannot_hold_them_all():
+    """Else the one that always has calls waiting would always be first."""
+    box = outbox(*(call(n, model="a") for n in range(6)), *(call(n, model="b") for n in range(10, 16)))
+    assert [taken(box) for _ in range(4)] == [[0, 1, 2], [10, 11, 12], [3, 4, 5], [13, 14, 15]]
 
 
 async def test_a_message_carries_the_time_that_is_left():
