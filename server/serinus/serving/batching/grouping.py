@@ -37,7 +37,7 @@ def group(
     lengths = [length for _, length in candidates]
     if min(lengths) == max(lengths):
         return _in_order(candidates, best_rows(limit, lengths[0]))
-    alone_s = [predict_s(rows, length) for rows, length in candidates]
+    alone_s = [predict_s(max(rows, 1), length) for rows, length in candidates]  # a call without rows runs as well
     if min(alone_s) <= 0.0:
         return _similar(candidates, best_rows(limit, lengths[0]))
     return _Search(candidates, alone_s, limit, predict_s, best_rows).best()
@@ -96,7 +96,7 @@ class _Search:
             most = self._best_rows(self._limit, length)
             one_s = self._predict_s(1, length)
             for stop in self._stops(start, most):
-                rows = self._head_rows + self._rows[stop] - self._rows[start]
+                rows = max(1, self._head_rows + self._rows[stop] - self._rows[start])
                 run_s = min(self._predict_s(rows, length), _hoped_s(one_s, rows))
                 this = (self._head_s + self._seconds[stop] - self._seconds[start]) / run_s
                 if this >= worth:
