@@ -1,12 +1,15 @@
 """Everything that this server may serve, from wherever it comes, and the jobs that keep it in step."""
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
+from serinus.app.colleagues import Colleagues
 from serinus.app.following import Following
 from serinus.app.front import Front
-from serinus.app.placing import Placing
+from serinus.app.kept_out import KeptOut
+from serinus.app.placing import Placing, nothing_kept_out
 from serinus.app.quantizing import Quantizing
 from serinus.app.registry_store import RegistryStore, tidy
 from serinus.app.rollouts import RolloutParts
@@ -25,9 +28,12 @@ from serinus.telemetry.metrics import Metrics
 from serinus.transport.registry_ports import RegistryParts
 from serinus.transport.rollout_ports import RolloutPorts
 from serinus.transport.rollout_values import Worker
+from serinus.transport.status_merging import Places, no_places
+from serinus.workers.seat import Seat
 
 log = get_logger("serinus.catalog")
 
+_RELAYED_LOADS = 16  # as many times what one load may take: all workers load, some of them several versions
 _PATIENCE_S = 5.0  # with a database at the start: after that the server starts without it
 _PATIENCE_WITH_SNAPSHOT_S = 1.0  # the same where there is something to serve meanwhile
 
@@ -43,6 +49,7 @@ class Catalog:
         placing: Loads and unloads on somebody's word.
         following: Keeps both in step with the registry.
         rollouts: Move versions in and out.
+        colleagues: The other workers of this machine; None without a supervisor.
     """
 
     def __init__(
@@ -54,6 +61,8 @@ class Catalog:
         store: RegistryStore,
         metrics: Metrics,
         taken: set[str],
+        kept_out: KeptOut,
+        seat: Seat | None,
     ) -> None:
         mode = FollowMode(settings.registry.mode)
         self._settings = settings
@@ -69,10 +78,25 @@ class Catalog:
             taken=taken,
         )
         self.following = Following(models, route=front.routes.apply, mode=mode, is_taken=taken.__contains__)
-        self.placing = Placing(
-            models=models, sources=self._sources, registry=store.registry, following=self.following, mode=mode
+        self.colleagues = (
+            None
+            if seat is None
+            else Colleagues(
+                seat.channel,
+                models=models,
+                sources=self._sources,
+                kept_out=kept_out,
+                relay_s=_RELAYED_LOADS * settings.loading.timeout_s,
+            )
         )
-
+        self.placing = Placing(
+            models=models,
+            sources=self._sources if self.colleagues is None else self.colleagues.sources,
+            registry=store.registry,
+            following=self.following,
+            mode=mode,
+            lift=nothing_kept_out if self.colleagues is None else self.colleagues.lift,
+        )
         self.rollouts = RolloutParts(
             settings, store=store, models=models, front=front, following=self.following, metrics=metrics
         )
@@ -83,7 +107,10 @@ class Catalog:
         Raises:
             ModelRejected: a named model cannot be served.
             ConfigError: there is no such repository.
+            Draining: the supervisor of this worker is gone.
         """
+        if self.colleagues is not None:
+            await self.colleagues.hear_standing()
         await self._sources.load_named()
         await self._sources.load_repository()
 
@@ -111,6 +138,8 @@ class Catalog:
                 await self.models.settled(model)
             except ServerError:
                 continue  # the log and the index have it; the others serve
+        if self.colleagues is not None:
+            await self.colleagues.catch_up()
 
     async def _follow(self) -> None:
         async for snapshot in self._store.follower.changes():
@@ -161,7 +190,7 @@ class Catalog:
 
         def worker() -> Worker:
             revision, controls = self._store.follower.snapshot.revision, self.rollouts.controller.is_controlling
-            return Worker(self.rollouts.server, started_unix_s, is_ready(), revision, controls)
+            return Worker(self.rollouts.server, started_unix_s, is_ready(), revision, controls, pid=os.getpid())
 
         async def drain(actor: str) -> None:
             log.info("told to leave", actor=actor)
@@ -178,6 +207,11 @@ class Catalog:
             drain=drain,
             workers=lambda: (worker(),),
         )
+
+    @property
+    def places(self) -> Places:
+        """All workers of this machine."""
+        return no_places if self.colleagues is None else self.colleagues.places
 
     async def _collect(self, version: ModelVersion, rows: int, timeout_s: float) -> Tensors:
         servable = self.models.find(version.model, version.number_text)

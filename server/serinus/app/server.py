@@ -13,8 +13,10 @@ from google.protobuf.internal import api_implementation
 from prometheus_client import CollectorRegistry
 
 from serinus.app.catalog import Catalog
+from serinus.app.colleagues import Colleagues
 from serinus.app.front import open_front
-from serinus.app.loading import VersionLoader
+from serinus.app.kept_out import KeptOut
+from serinus.app.loading import Noted, VersionLoader
 from serinus.app.refusals import StartRefused, start_refusals
 from serinus.app.registry_store import open_registry
 from serinus.app.tls import read_tls
@@ -36,6 +38,7 @@ from serinus.transport.drain import Drain
 from serinus.transport.face import Face, FaceParts
 from serinus.transport.server import GrpcServer, PortUse
 from serinus.workers.control import Body
+from serinus.workers.crash_record import CrashRecord
 from serinus.workers.seat import Seat
 
 log = get_logger("serinus.server")
@@ -56,6 +59,7 @@ class RunningServer:
         grpc_port: Bound.
         http_port: Bound; 0 for a worker, whose supervisor has it.
         told_to_leave: Set once an operator has asked for it over the wire; whoever runs the server then drains it.
+        colleagues: The other workers of this machine; None without a supervisor.
     """
 
     def __init__(
@@ -69,12 +73,16 @@ class RunningServer:
         drain: Drain,
         settings: Settings,
         told_to_leave: asyncio.Event,
+        colleagues: Colleagues | None,
+        exposition: Callable[[], tuple[bytes, str]],
     ) -> None:
         self.models = models
         self.metrics = metrics
         self.grpc_port = grpc.port
         self.http_port = http_port
         self.told_to_leave = told_to_leave
+        self.colleagues = colleagues
+        self._exposition = exposition
         self._face = face
         self._grpc = grpc
         self._drain = drain
@@ -88,6 +96,28 @@ class RunningServer:
         self._drain.begin()
         await self._drain.quiet(silence_s=_SILENCE_S, at_most_s=_LONGEST_SILENCE_S)
         await self._grpc.stop(self._settings.drain.grace_s)
+        if self.colleagues is not None:
+            await self.colleagues.say_last(self._exposition)
+        log.info("drained")
+
+    async def make_way(self) -> None:
+        """Go away while others that share the port go on: clients are sent to them before anything is refused.
+
+        A call that is on its way here while its client is told is cancelled by the transport, and is to be repeated.
+        """
+        log.info("making way", notice_s=self._settings.drain.notice_s, grace_s=self._settings.drain.grace_s)
+        self._grpc.stop_listening()
+        self._face.close()
+        await asyncio.sleep(max(self._settings.drain.notice_s, _SILENCE_S))
+        # Says GOAWAY on every connection; calls and streams there go on.
+        stopping = asyncio.create_task(self._grpc.stop(self._settings.drain.grace_s))
+        try:
+            await asyncio.wait({stopping}, timeout=_SILENCE_S)
+            # By now whoever begins another stream begins it elsewhere.
+            self._drain.begin()
+            await stopping
+        finally:
+            stopping.cancel()
         log.info("drained")
 
 
@@ -120,7 +150,7 @@ async def running_server(
         tasks = await block.enter_async_context(_tasks())
         with start_refusals():
             catalog = await block.enter_async_context(
-                _catalog(settings, metrics=metrics, pool=pool, tasks=tasks, rng=rng)
+                _catalog(settings, metrics=metrics, pool=pool, tasks=tasks, rng=rng, seat=seat)
             )
         face = _face(
             settings,
@@ -162,6 +192,8 @@ async def running_server(
             drain=drain,
             settings=settings,
             told_to_leave=told_to_leave,
+            colleagues=catalog.colleagues,
+            exposition=functools.partial(exposition, registry),
         )
         log.info("serving", grpc_port=server.grpc_port, http_port=server.http_port, compute_threads=threads)
         yield server
@@ -169,14 +201,21 @@ async def running_server(
 
 @contextlib.asynccontextmanager
 async def _catalog(
-    settings: Settings, *, metrics: Metrics, pool: ComputePool, tasks: asyncio.TaskGroup, rng: random.Random
+    settings: Settings,
+    *,
+    metrics: Metrics,
+    pool: ComputePool,
+    tasks: asyncio.TaskGroup,
+    rng: random.Random,
+    seat: Seat | None,
 ) -> AsyncIterator[Catalog]:
     """Everything that can be served, before anything of it is loaded."""
     budget = ByteBudget(settings.limits.max_bytes_in_flight)
     metrics.watch_bytes_in_flight(lambda: budget.used, budget.limit)
     taken: set[str] = set()
     slots = RunSlots(pool.threads)
-    async with open_registry(settings, is_reserved=taken.__contains__) as store:
+    kept_out = KeptOut()
+    async with open_registry(settings, is_reserved=taken.__contains__) as store, _crash_record(seat) as noted:
         metrics.watch_registry(lambda: store.follower.snapshot.revision, lambda: store.follower.is_behind)
         loader = VersionLoader(
             pool=pool,
@@ -187,6 +226,8 @@ async def _catalog(
             tasks=tasks,
             threads=LoadThreads(at_once=settings.loading.parallel, timeout_s=settings.loading.timeout_s),
             fetch=store.artifacts.paths,
+            admit=kept_out.admit,
+            noted=noted,
         )
         async with (
             Models(
@@ -198,7 +239,26 @@ async def _catalog(
             ) as models,
             open_front(models, settings.rollouts, slots=slots, metrics=metrics, rng=rng) as front,
         ):
-            yield Catalog(settings, models=models, front=front, store=store, metrics=metrics, taken=taken)
+            yield Catalog(
+                settings,
+                models=models,
+                front=front,
+                store=store,
+                metrics=metrics,
+                taken=taken,
+                kept_out=kept_out,
+                seat=seat,
+            )
+
+
+@contextlib.asynccontextmanager
+async def _crash_record(seat: Seat | None) -> AsyncIterator[Noted]:
+    """Notes what is loaded for the supervisor of this worker; for nobody where there is none."""
+    if seat is None:
+        yield contextlib.nullcontext
+    else:
+        with CrashRecord(seat.record) as record:
+            yield record.loading
 
 
 def _face(
@@ -228,6 +288,7 @@ def _face(
             facts=facts,
             registry=catalog.parts(),
             rollouts=rollouts,
+            places=catalog.places,
         )
     )
     return face
@@ -239,7 +300,7 @@ async def _monitored(
 ) -> AsyncIterator[int]:
     """Answer who monitors: over HTTP, at the port that it yields, or the supervisor, which does so for all workers."""
     if seat is not None:
-        _answer_supervisor(seat, registry, catalog)
+        _answer_supervisor(seat, registry, face, catalog)
         yield 0
         return
     # Here and not above: a worker has no use for a web server, in memory or at its start.
@@ -258,17 +319,14 @@ async def _monitored(
         yield http.port
 
 
-def _answer_supervisor(seat: Seat, registry: CollectorRegistry, catalog: Catalog) -> None:
-    """Let the supervisor ask what a server by itself answers over HTTP."""
-
-    async def metrics(_body: Body) -> Body:
-        text, _ = await asyncio.to_thread(exposition, registry)
-        return {"text": text.decode()}
+def _answer_supervisor(seat: Seat, registry: CollectorRegistry, face: Face, catalog: Catalog) -> None:
+    """Let the supervisor ask what a server by itself answers over HTTP, and what it needs to speak for all workers."""
 
     async def detail(_body: Body) -> Body:
         return dict(catalog.detail())
 
-    seat.channel.answer("metrics", metrics)
+    assert catalog.colleagues is not None, "a seat has colleagues: this is a bug"
+    catalog.colleagues.answer(metrics=functools.partial(exposition, registry), status=face.own_status)
     seat.channel.answer("detail", detail)
 
 

@@ -3,14 +3,24 @@
 import contextlib
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, Self
+from pathlib import Path
+from typing import Any, Self
 
+from serinus.app.duties import Duties, open_duties
 from serinus.app.refusals import StartRefused, start_refusals
-from serinus.config.sections import DrainSettings, GrpcSettings, HttpSettings, LogSettings, WorkerSettings
+from serinus.config.sections import (
+    DEFAULT_STATE,
+    DrainSettings,
+    GrpcSettings,
+    HttpSettings,
+    LoadingSettings,
+    LogSettings,
+    WorkerSettings,
+)
 from serinus.telemetry.logs import get_logger
 from serinus.transport.http import HttpServer, http_face
 from serinus.workers.control import Body, Handler
-from serinus.workers.facts import Failure, WorkerEnd, WorkerState
+from serinus.workers.facts import Failure, WorkerState
 from serinus.workers.place import PlaceRules
 from serinus.workers.port import claim_port
 from serinus.workers.process import Launch, WorkerProcess
@@ -21,7 +31,7 @@ log = get_logger("serinus.supervisor")
 
 _MARGIN_S = 5.0  # what a worker needs to go once its calls are over, on a machine whose cores are busy
 _ASKED_S = 1.0  # a probe is not kept waiting for longer
-_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
+_LOADS = 4  # the versions of one model, one after the other, or their turn behind those of others
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,10 +43,12 @@ class SupervisedSettings:
     """
 
     document: Mapping[str, Any] = dataclasses.field(repr=False)
+    state: Path
     grpc: GrpcSettings
     http: HttpSettings
     workers: WorkerSettings
     drain: DrainSettings
+    loading: LoadingSettings
     logs: LogSettings
 
     @classmethod
@@ -44,10 +56,12 @@ class SupervisedSettings:
         """The settings in a document; they were valid when it was made."""
         return cls(
             document=document,
+            state=Path(document.get("state", DEFAULT_STATE)),
             grpc=GrpcSettings.model_validate(document.get("grpc", {})),
             http=HttpSettings.model_validate(document.get("http", {})),
             workers=WorkerSettings.model_validate(document.get("workers", {})),
             drain=DrainSettings.model_validate(document.get("drain", {})),
+            loading=LoadingSettings.model_validate(document.get("loading", {})),
             logs=LogSettings.model_validate(document.get("logs", {})),
         )
 
@@ -95,10 +109,20 @@ async def supervised_server(settings: SupervisedSettings, command: Sequence[str]
     with contextlib.ExitStack() as held:
         with start_refusals(f"cannot listen for gRPC on {settings.grpc.host_port}: "):
             port = held.enter_context(claim_port(host, settings.grpc.port))
-        supervisor = _supervisor(settings, command, grpc_port=port.number)
-        async with supervisor, contextlib.AsyncExitStack() as block:
+        async with contextlib.AsyncExitStack() as block:
+            with start_refusals():
+                duties = await block.enter_async_context(
+                    open_duties(
+                        settings.workers,
+                        lambda: supervisor,
+                        uploads=settings.state / "staging",
+                        relay_s=_LOADS * settings.loading.timeout_s,
+                    )
+                )
+            supervisor = _supervisor(settings, command, duties, grpc_port=port.number)
+            await block.enter_async_context(supervisor)
             face = http_face(
-                exposition=_exposition(supervisor),
+                exposition=duties.exposition,
                 is_live=lambda: True,
                 is_ready=lambda: any(each.state is WorkerState.READY for each in supervisor.workers()),
                 ready_detail=_detail(supervisor),
@@ -110,7 +134,7 @@ async def supervised_server(settings: SupervisedSettings, command: Sequence[str]
             yield SupervisedServer(supervisor, port.number, http.port)
 
 
-def _supervisor(settings: SupervisedSettings, command: Sequence[str], *, grpc_port: int) -> Supervisor:
+def _supervisor(settings: SupervisedSettings, command: Sequence[str], duties: Duties, *, grpc_port: int) -> Supervisor:
     workers, drain = settings.workers, settings.drain
     document = {
         **settings.document,
@@ -119,12 +143,12 @@ def _supervisor(settings: SupervisedSettings, command: Sequence[str], *, grpc_po
     launch = Launch(command, workers.count)
 
     def begin(index: int, *, handlers: Mapping[str, Handler]) -> WorkerProcess:
-        return WorkerProcess(launch, index, handlers=handlers, on_end=_ended)
+        return WorkerProcess(launch, index, handlers=handlers, on_end=duties.ended)
 
     async def told_settings(_index: int, _body: Body) -> Body:
         return document
 
-    handlers: dict[str, WorkerHandler] = {"settings": told_settings}
+    handlers: dict[str, WorkerHandler] = {"settings": told_settings, **duties.handlers()}
     return Supervisor(
         count=workers.count,
         begin=begin,
@@ -140,19 +164,6 @@ def _supervisor(settings: SupervisedSettings, command: Sequence[str], *, grpc_po
 def _at(settings: SupervisedSettings, port: int) -> str:
     host = settings.grpc.host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _ended(_end: WorkerEnd) -> None:
-    """What is to be learned of it."""
-
-
-def _exposition(supervisor: Supervisor) -> Callable[[], Awaitable[tuple[bytes, str]]]:
-    async def exposition() -> tuple[bytes, str]:
-        answers = await supervisor.ask_all("metrics", {}, timeout_s=_ASKED_S)
-        texts = [answer["text"] for answer in answers.values() if not isinstance(answer, Failure)]
-        return (texts[0] if texts else "").encode(), _TEXT
-
-    return exposition
 
 
 def _detail(supervisor: Supervisor) -> Callable[[], Awaitable[Mapping[str, Any]]]:

@@ -8,6 +8,7 @@ import signal
 from serinus.app.refusals import StartRefused, refusal_in
 from serinus.app.server import RunningServer, running_server
 from serinus.config.settings import Settings
+from serinus.core.errors import Draining
 from serinus.telemetry.logs import Logs, get_logger
 from serinus.workers.control import Body, ChannelLost, NotAnswered
 from serinus.workers.seat import Seat
@@ -56,11 +57,13 @@ class _Departure:
 
     Attributes:
         has_begun: Whether the worker is to leave.
+        others_stay: Whether somebody else serves on the port meanwhile.
         leaving: Set then, if it serves.
     """
 
     def __init__(self) -> None:
         self.has_begun = False
+        self.others_stay = False
         self.leaving: asyncio.Event | None = None
         serving = asyncio.current_task()
         assert serving is not None, "this is a bug: a coroutine that runs is in a task"
@@ -76,8 +79,9 @@ class _Departure:
         else:
             self.leaving.set()
 
-    async def heard(self, _body: Body) -> Body:
-        """The supervisor says so."""
+    async def heard(self, body: Body) -> Body:
+        """The supervisor says so, and whether to all."""
+        self.others_stay = body.get("others_stay") is True
         self.begin()
         return {}
 
@@ -91,12 +95,16 @@ async def _serve(seat: Seat, settings: Settings, logs: Logs, departure: _Departu
     async with running_server(settings, logs=logs, rng=random.SystemRandom(), seat=seat) as server:
         departure.leaving = server.told_to_leave
         await seat.channel.request("ready", _announced(server), timeout_s=_HEARD_S)
+        if server.colleagues is not None:
+            # Orders that came since the last look reached only those that were ready. Who is gone was heard of already.
+            with contextlib.suppress(Draining):
+                await server.colleagues.catch_up()
         await server.told_to_leave.wait()
         if not departure.has_begun:
             # An operator has said so over the wire, of the whole server.
             with contextlib.suppress(ChannelLost, NotAnswered, TimeoutError):
                 await seat.channel.request("leave", {}, timeout_s=_HEARD_S)
-        await server.drain()
+        await (server.make_way() if departure.others_stay else server.drain())
 
 
 def _announced(server: RunningServer) -> Body:

@@ -10,6 +10,7 @@ from serinus.config.fields import MIB, HostPort, Number, Providers, Section, Who
 from serinus.config.stores import ArtifactsUrl, DatabaseUrl
 
 YEAR_S = 31_536_000
+DEFAULT_STATE = Path("serinus-state")  # beside whoever starts it: needs no rights elsewhere
 _BEATS = 3  # in which a server says that it lives, before it is taken for dead
 
 

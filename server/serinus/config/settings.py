@@ -12,6 +12,7 @@ from serinus.config.layers import Layer, Origin, environment_layer, file_layer, 
 from serinus.config.models import ModelSpec, ModelTable
 from serinus.config.problems import dotted, sentences
 from serinus.config.sections import (
+    DEFAULT_STATE,
     ComputeSettings,
     DrainSettings,
     GrpcSettings,
@@ -65,7 +66,7 @@ class Settings(Section):
     webhooks: WebhookSettings = WebhookSettings()
     models: dict[ModelName, ModelTable] = Field(default_factory=dict)
     model_repository: Path | None = None
-    state: Path = Path("serinus-state")  # beside whoever starts it: needs no rights elsewhere
+    state: Path = DEFAULT_STATE
     _origins: dict[tuple[str, ...], Origin] = PrivateAttr(default_factory=dict)
 
     @classmethod
