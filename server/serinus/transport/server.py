@@ -12,6 +12,7 @@ import grpc.aio
 
 from serinus.config.sections import GrpcSettings
 from serinus.telemetry.logs import get_logger
+from serinus.transport.listeners import stop_listening
 from serinus.transport.thread_policy import threads_that_wait_their_turn
 
 log = get_logger("serinus.transport")
@@ -89,6 +90,10 @@ class GrpcServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._server.stop(None)
+
+    def stop_listening(self) -> None:
+        """Take no new connections; those there are go on, and others on a shared port get the new ones."""
+        stop_listening(self.port)
 
     async def stop(self, grace_s: float) -> None:
         """Take no new calls, and wait for those in flight, at most `grace_s`."""

@@ -15,6 +15,15 @@ class WorkerState(enum.StrEnum):
     """It answers its last calls, and nobody is there to follow it."""
 
 
+class Company(enum.Enum):
+    """What the others do when a worker is told to leave."""
+
+    STAYS = enum.auto()
+    """They serve: its clients can be sent to them."""
+    LEAVES = enum.auto()
+    """They leave as well."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class WorkerFacts:
     """One worker's place at one moment.

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from serinus.telemetry.logs import get_logger
 from serinus.workers.control import Body
-from serinus.workers.facts import WorkerFacts, WorkerState
+from serinus.workers.facts import Company, WorkerFacts, WorkerState
 from serinus.workers.restarts import RestartPolicy, Streak
 
 log = get_logger("serinus.workers")
@@ -36,7 +36,7 @@ class Worker(Protocol):
         """What it answers."""
         ...
 
-    async def leave(self, patience_s: float) -> None:
+    async def leave(self, patience_s: float, company: Company) -> None:
         """Let it answer its calls and go; kill it after `patience_s`."""
         ...
 
@@ -178,7 +178,7 @@ class Place:
 
     async def _let_go(self, worker: Worker | None, asked: Replacement) -> None:
         if worker is not None and not worker.gone.is_set():
-            await worker.leave(asked.patience_s)
+            await worker.leave(asked.patience_s, Company.STAYS)
             self._last_end = worker.how
         if not asked.outcome.done():
             asked.outcome.set_result(True)

@@ -14,7 +14,7 @@ from typing import Final
 from serinus.telemetry.logs import get_logger
 from serinus.workers.control import Body, ChannelLost, ControlChannel, Handler, NotAnswered
 from serinus.workers.crash_record import new_record
-from serinus.workers.facts import WorkerEnd
+from serinus.workers.facts import Company, WorkerEnd
 
 log = get_logger("serinus.workers")
 
@@ -115,22 +115,22 @@ class WorkerProcess:
             raise ChannelLost(f"{kind}: nobody listens yet")
         return await self._channel.request(kind, body, timeout_s=timeout_s)
 
-    async def leave(self, patience_s: float) -> None:
+    async def leave(self, patience_s: float, company: Company) -> None:
         """Tell it to answer its calls and go; kill it if it is not gone after `patience_s`."""
         self.was_told = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience_s):
-                await self._tell()
+                await self._tell(company)
                 await self.gone.wait()
         if not self.gone.is_set():
             log.warning("worker killed", worker=self.index, pid=self.pid, reason="it did not leave in time")
             self.kill()
             await self.gone.wait()
 
-    async def _tell(self) -> None:
+    async def _tell(self, company: Company) -> None:
         """By a message; by SIGTERM while it does not listen yet."""
         try:
-            await self.ask("leave", {}, timeout_s=_HEARD_S)
+            await self.ask("leave", {"others_stay": company is Company.STAYS}, timeout_s=_HEARD_S)
         except (ChannelLost, NotAnswered, TimeoutError):
             if not self.gone.is_set():
                 self._process.terminate()

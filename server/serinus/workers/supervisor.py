@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 
 from serinus.telemetry.logs import get_logger
 from serinus.workers.control import Body, ChannelLost, Handler, NotAnswered
-from serinus.workers.facts import Failure, WorkerFacts, WorkerState
+from serinus.workers.facts import Company, Failure, WorkerFacts, WorkerState
 from serinus.workers.place import Place, PlaceRules, Worker
 
 log = get_logger("serinus.workers")
@@ -136,7 +136,7 @@ class Supervisor:
             keeper.cancel()
         await asyncio.wait(self._keepers)
         # After the keepers: nobody comes any more.
-        await asyncio.gather(*(worker.leave(self._patience_s) for worker in tuple(self._alive)))
+        await asyncio.gather(*(worker.leave(self._patience_s, Company.LEAVES) for worker in tuple(self._alive)))
 
     def kill_all(self) -> None:
         """End all processes now."""
