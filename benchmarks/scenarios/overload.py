@@ -49,16 +49,12 @@ class _Repeat:
 
     Attributes:
         capacities_per_s: Calls that callers who wait get answered, before each level and after the last one.
-        batch_rows: Rows of most runs then.
-        deadline_s: Ten times what a run of so many takes in process.
         levels: A run at each multiple of the capacity.
         recovery_s: From the end of ten times the capacity until calls are answered in time again.
         wasted: Rows that were run at ten times the capacity and whose callers had gone, as a share.
     """
 
     capacities_per_s: tuple[float, ...]
-    batch_rows: int
-    deadline_s: float
     levels: dict[float, Run]
     recovery_s: float
     wasted: float
@@ -80,24 +76,36 @@ def measure(plan: Plan) -> list[Row]:
     inputs = [{"bytes": rng.integers(0, 256, (1, 2048), np.int32)} for _ in range(16)]
     found: dict[Way, list[_Repeat]] = {way: [] for way in _WAYS}
     with serinus_server(f"{_MODEL}={magika()}", flags=plan.server_flags) as server:
+        batch_rows = asyncio.run(_full_batch(server, inputs, plan.seconds))
+        deadline_s = _DEADLINES * _run_s(inputs, batch_rows)
         for _ in range(plan.repeats):
             for way, repeats in found.items():
-                repeats.append(asyncio.run(_repeat(server, way, inputs, plan.seconds, rng)))
+                repeats.append(asyncio.run(_repeat(server, way, inputs, plan.seconds, deadline_s, rng)))
     _draw(plan, found)
-    return [row for way, repeats in found.items() for row in _rows(way, repeats)]
+    rows = [
+        beside(6, "rows of a full batch", float(batch_rows)),
+        beside(6, "deadline, ten times a full batch", deadline_s * 1e3, "ms"),
+    ]
+    return rows + [row for way, repeats in found.items() for row in _rows(way, repeats)]
+
+
+async def _full_batch(server: ServerProcess, inputs: _Inputs, seconds: float) -> int:
+    """Rows of nine runs of ten, or fewer, when the server has learned and has as much to do as it can."""
+    async with opened(server.target, _MODEL, inputs, Way.FRAMES) as call:
+        full = await closed_loop(call, callers=_CALLERS, duration_s=seconds, warmup_s=seconds)
+    return int(np.percentile(full.batch_rows, 90))
 
 
 async def _repeat(
-    server: ServerProcess, way: Way, inputs: _Inputs, seconds: float, rng: np.random.Generator
+    server: ServerProcess, way: Way, inputs: _Inputs, seconds: float, deadline_s: float, rng: np.random.Generator
 ) -> _Repeat:
     async with opened(server.target, _MODEL, inputs, way) as call:
 
-        async def capacity() -> Run:
-            return await closed_loop(call, callers=_CALLERS, duration_s=seconds / 2, warmup_s=_WARMUP_S)
+        async def capacity() -> float:
+            run = await closed_loop(call, callers=_CALLERS, duration_s=seconds / 2, warmup_s=_WARMUP_S)
+            return run.throughput_per_s
 
-        full = await capacity()
-        capacities, batch_rows = [full.throughput_per_s], int(np.percentile(full.batch_rows, 90))
-        deadline_s = _DEADLINES * _run_s(inputs, batch_rows)
+        capacities = [await capacity()]
         levels: dict[float, Run] = {}
         for level in _LEVELS:
             levels[level] = await open_loop(
@@ -109,12 +117,12 @@ async def _repeat(
                 meter=server.meter,
                 late_s=_late_s(deadline_s),
             )
-            capacities.append((await capacity()).throughput_per_s)
+            capacities.append(await capacity())
         before = _rows_of(server)
         after = await _overload_then_calm(call, capacities[-1], seconds, deadline_s, rng)
         ran, answered = (now - then for now, then in zip(_rows_of(server), before, strict=True))
     wasted = max(0.0, ran - answered) / max(ran, 1.0)
-    return _Repeat(tuple(capacities), batch_rows, deadline_s, levels, _recovery_s(after, seconds), wasted)
+    return _Repeat(tuple(capacities), levels, _recovery_s(after, seconds), wasted)
 
 
 def _late_s(deadline_s: float) -> float:
@@ -169,8 +177,6 @@ def _rows(way: Way, repeats: list[_Repeat]) -> list[Row]:
 
     rows = [
         beside(6, f"{way.value}: capacity, {_CALLERS} callers", spread(lambda each: each.capacity_per_s), "/s"),
-        beside(6, f"{way.value}: deadline, ten times a full batch", spread(lambda each: each.deadline_s * 1e3), "ms"),
-        beside(6, f"{way.value}: rows of a full batch", spread(lambda each: float(each.batch_rows))),
     ]
     for level in _LEVELS:
         runs = [repeat.levels[level] for repeat in repeats]
