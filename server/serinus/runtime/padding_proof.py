@@ -142,8 +142,8 @@ class _Trial:
         longest = self._run(make(lengths[0], 0.0), 1)
         cuts = {name: self._cut(name, axis, longest[name], lengths[0]) for name, axis in self._declared.cuts.items()}
         padding = Padding(self._declared.fills, cuts)
-        lengths = [length // padding.step * padding.step for length in lengths]
-        if min(lengths) < 1 or min(lengths) == max(lengths):
+        lengths = [max(1, length // padding.step) * padding.step for length in lengths]
+        if min(lengths) == max(lengths):
             return None
         rows = [make(length, side) for length, side in zip(lengths, (0.0, -1.0, 1.0), strict=True)]
         alone = [self._run(row, 1) for row in rows]
