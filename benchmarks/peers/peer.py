@@ -73,7 +73,7 @@ class Peer:
                 [sys.executable, str(_KEEPER), *start.command],
                 cwd=folder,
                 # Caches and tokens that servers keep in the home folder go with them.
-                env={**os.environ, "HOME": name, **start.variables},
+                env={**os.environ, "HOME": name, "PYTHONPATH": "", **start.variables},
                 stdout=log,
                 stderr=log,
                 text=True,
