@@ -96,9 +96,7 @@ class RunningServer:
         self._drain.begin()
         await self._drain.quiet(silence_s=_SILENCE_S, at_most_s=_LONGEST_SILENCE_S)
         await self._grpc.stop(self._settings.drain.grace_s)
-        if self.colleagues is not None:
-            await self.colleagues.say_last(self._exposition)
-        log.info("drained")
+        await self._end_counts()
 
     async def make_way(self) -> None:
         """Go away while others that share the port go on: clients are sent to them before anything is refused.
@@ -118,6 +116,12 @@ class RunningServer:
             await stopping
         finally:
             stopping.cancel()
+        await self._end_counts()
+
+    async def _end_counts(self) -> None:
+        """All calls are answered: nothing is counted any more."""
+        if self.colleagues is not None:
+            await self.colleagues.say_last(self._exposition)
         log.info("drained")
 
 
@@ -160,6 +164,7 @@ async def running_server(
             drain=drain,
             facts=ServerFacts(version=VERSION, started_unix_s=time.time(), compute_threads=threads),
             leave=told_to_leave.set,
+            worker="1/1" if seat is None else str(seat),
         )
         with start_refusals():
             http_port = await block.enter_async_context(_monitored(settings.http, registry, face, catalog, seat))
@@ -270,6 +275,7 @@ def _face(
     drain: Drain,
     facts: ServerFacts,
     leave: Callable[[], None],
+    worker: str,
 ) -> Face:
     rollouts = catalog.rollout_ports(
         started_unix_s=facts.started_unix_s,
@@ -289,6 +295,7 @@ def _face(
             registry=catalog.parts(),
             rollouts=rollouts,
             places=catalog.places,
+            worker=worker,
         )
     )
     return face

@@ -43,6 +43,7 @@ class FaceParts:
         predictor: What answers predictions: `models`, or what stands in front of them.
         places: All workers, where there are several.
         costs: What runs were seen to cost.
+        worker: Which of how many processes that share the port this one is.
     """
 
     models: Models
@@ -57,6 +58,7 @@ class FaceParts:
     rollouts: RolloutPorts
     places: Places = no_places
     costs: LearnedCostsOf = nothing_learned
+    worker: str = "1/1"
 
 
 class Face:
@@ -108,6 +110,7 @@ class Face:
             limits=WireLimits.of(PredictRequest, limits.max_inputs),
             drain=parts.drain,
             metrics=parts.metrics,
+            worker=parts.worker,
         )
         infer = OipInfer(
             models=parts.models,

@@ -38,10 +38,13 @@ class Place:
         Raises:
             ValueError: it is something else.
         """
-        place, *numbers = arguments
-        index, _, count = place.partition("/")
-        channel, record, supervisor = map(int, numbers)
-        return cls(int(index), int(count), channel, record, supervisor)
+        try:
+            place, *numbers = arguments
+            index, _, count = place.partition("/")
+            channel, record, supervisor = map(int, numbers)
+            return cls(int(index), int(count), channel, record, supervisor)
+        except ValueError as error:
+            raise ValueError("expected a place, two descriptors and a process number") from error
 
     def connection(self) -> socket.socket:
         """The socket to the supervisor; to be taken once."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -41,6 +42,7 @@ class Supervisor:
         patience_s: What a worker gets to answer its calls before it is killed.
         handlers: What workers may ask of the program around; "leave" and "stuck" are answered here.
         sleep: Waits.
+        clock: Seconds, as in `Worker.started_s`.
 
     Attributes:
         told_to_leave: Set once a worker was told that the whole server should go.
@@ -55,6 +57,7 @@ class Supervisor:
         patience_s: float,
         handlers: Mapping[str, WorkerHandler],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.told_to_leave = asyncio.Event()
         self._begin_process = begin
@@ -65,7 +68,7 @@ class Supervisor:
         self._keepers: list[asyncio.Task[None]] = []
         self._roll_asked = asyncio.Event()
         self._places = [
-            Place(index, begin=self._begin, rules=rules, spawn=self._spawn, sleep=sleep)
+            Place(index, begin=self._begin, rules=rules, spawn=self._spawn, sleep=sleep, clock=clock)
             for index in range(1, count + 1)
         ]
 
