@@ -14,7 +14,7 @@ when its calls hang those of other models still find room."""
 class Outbox:
     """Calls that wait to be written.
 
-    Oldest first; but once the oldest has waited for half of its time, newest first: then there are more calls than can
+    Oldest first; but once the oldest has waited for most of its time, newest first: then there are more calls than can
     be answered, and the oldest would be sent only to expire. Its bound is its callers: each call in it has one that
     waits, with a deadline.
     """
