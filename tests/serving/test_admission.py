@@ -86,16 +86,16 @@ async def test_a_call_that_would_be_late_is_refused():
     layer, budget = admission(backlog=FakeBacklog(finish_s=1.5), at=5.0)
     assert await refusal(layer, request(1, 2, deadline=7.0)) == (
         "TOO_LATE",
-        "the answer is predicted in 3.000 s, the deadline is in 2.000 s, of which default calls get 90%",
-        pytest.approx(1.2),
+        "the answer is predicted in 3.000 s, the deadline is in 2.000 s, of which default calls get 80%",
+        pytest.approx(1.4),
     )
     assert budget.used == 0
-    await layer.predict(request(1, 2, deadline=8.5))
+    await layer.predict(request(1, 2, deadline=9.0))
 
 
 @pytest.mark.parametrize(
     ("criticality", "enough_s"),
-    [(Criticality.CRITICAL, 9.0), (Criticality.DEFAULT, 10.0), (Criticality.SHEDDABLE, 18.0)],
+    [(Criticality.CRITICAL, 9.0), (Criticality.DEFAULT, 11.25), (Criticality.SHEDDABLE, 18.0)],
 )
 @virtual
 async def test_less_critical_calls_are_refused_earlier(criticality: Criticality, enough_s: float):

@@ -76,6 +76,18 @@ async def test_what_could_share_a_run_is_seen_before_it_is_taken():
 
 
 @virtual
+async def test_who_is_put_back_is_where_it_was():
+    """At the front, or at the back where the newest go first; its tenant has not had its turn."""
+    queue = queue_of(entry(1, tenant="a"), entry(2, tenant="b"), entry(3, tenant="a"), entry(4, tenant="a"))
+    taken = queue.take(queue.head(), 3)
+    queue.put_back(taken)
+    assert (tags(taken), tags(queue.take(queue.head(), 9))) == ([1, 2, 3], [1, 2, 3, 4])
+    newest = queue_of(*(entry(at, has_deadline=False) for at in range(4)), stood_s=2.0)
+    newest.put_back(newest.take(newest.head(), 2))
+    assert (tags(newest.take(newest.head(), 9)), newest.rows) == ([3, 2, 1, 0], 0)
+
+
+@virtual
 async def test_leaving_twice_is_leaving_once():
     """An entry that was taken has left."""
     queue = BatchQueue()

@@ -40,6 +40,31 @@ async def test_who_cannot_wait_for_the_end_of_a_run_is_not_in_it():
 
 
 @virtual
+async def test_the_places_of_those_who_could_not_wait_are_taken():
+    """A run is no smaller because of them."""
+    runner = FakeRunner(cost=FakeCosts(run_s=4.0, best=2))
+    async with batcher(runner) as layer:
+        first = call(layer, 0)
+        await settle()
+        calls = [call(layer, 1, deadline=6.0), *(call(layer, tag) for tag in (2, 3))]
+        assert await outcomes([first, *calls]) == [[0], Overloaded, [2], [3]]
+    assert runner.runs == [[0], [2, 3]]
+
+
+@virtual
+async def test_the_slot_is_given_back_later_than_predicted_by_the_pace():
+    """What threads and the event loop add to a run is in the predictions after some runs."""
+    runner = FakeRunner(cost=FakeCosts(run_s=1.0, best=1), seconds=lambda: 2.0)
+    async with batcher(runner) as layer:
+        for _ in range(50):
+            await call(layer, 1)
+        running = call(layer, 1)
+        await settle()
+        assert layer.predicted_finish_s(request(1)) == pytest.approx(2 * 2.0, rel=0.01)
+        await running
+
+
+@virtual
 async def test_a_lone_call_runs_however_late_it_is_predicted():
     """One slow run must not teach the server to refuse for ever."""
     runner = FakeRunner(cost=FakeCosts(run_s=1000.0), seconds=lambda: 1.0)

@@ -5,7 +5,7 @@ import dataclasses
 import heapq
 import itertools
 from collections import OrderedDict
-from collections.abc import Collection, Hashable, Iterable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 
 from serinus.core.errors import DeadlinePassed
 from serinus.core.predictor import Request, Response
@@ -108,10 +108,10 @@ class BatchQueue:
 
     def push(self, entry: Entry) -> None:
         """Add an entry behind those of its strand."""
-        request = entry.request
         now = self._now = entry.since
         if not self.calls:
             self._stands_since = now
+        request = entry.request
         place = (entry.level, request.criticality, request.tenant, request.has_deadline)
         strand = self._last
         if strand is None or strand.share.place != place or strand.key != entry.key:
@@ -125,6 +125,19 @@ class BatchQueue:
         self.rows += rows
         self.positions += rows * entry.length
         self.calls += 1
+
+    def put_back(self, entries: Sequence[Entry]) -> None:
+        """Undo `take` or `remove` for entries that still have to wait, given in their order of service."""
+        times = self._now, self._stands_since
+        for entry in reversed(entries):
+            self.push(entry)
+            self._now, self._stands_since = times
+            strand = entry.strand
+            assert strand is not None, "an entry that was pushed has no strand: this is a bug"
+            if not self._newest_first(strand):
+                strand.entries.move_to_end(entry, last=False)
+            if len(self._strands) > 1:
+                self._shares.charge(strand.share, -entry.request.rows)
 
     def _open(self, key: Hashable, place: Place) -> Strand:
         if not self.calls:
@@ -199,7 +212,8 @@ class BatchQueue:
                 if entry.strand is not None:
                     self._shares.charge(entry.strand.share, entry.request.rows)
         for entry in entries:
-            self.discard(entry)
+            if (strand := entry.strand) is not None:
+                self._remove(strand, entry)
 
     def drain(self) -> list[Entry]:
         """Remove and return all entries."""

@@ -15,7 +15,7 @@ from serinus.core.padding import Padding
 from serinus.core.predictor import Request, Response, Tensors
 from serinus.serving.batching.batch_policy import BatchPolicy, Linger, decide
 from serinus.serving.batching.batch_queue import BatchQueue, Entry
-from serinus.serving.batching.expiry import Expiry, in_time
+from serinus.serving.batching.expiry import EDGE, Expiry, in_time
 from serinus.serving.batching.fair_shares import Room
 from serinus.serving.batching.forecast import Forecast
 from serinus.serving.batching.grouping import candidates_for, group
@@ -76,7 +76,7 @@ class Batcher:
         self._clock = clock
         self._queue = BatchQueue(stood_s=stood_s)
         self._runs = JointRuns(runner, self._joiner, metrics, clock)
-        self._running = RunsUnderWay(slots, instances or slots.count, self._dispatch)
+        self._running = RunsUnderWay(slots, instances or slots.count, self._dispatch, clock)
         self._forecast = Forecast(
             self._queue,
             self._running,
@@ -255,7 +255,8 @@ class Batcher:
             if quick and batch:
                 self._run_here(batch, decision.reason)
                 return False
-            self._start_on_slot(batch, decision.reason, now)
+            if batch:
+                self._start_on_slot(batch, decision.reason, now)
             return True
         self._linger(wake)
         return False
@@ -292,17 +293,15 @@ class Batcher:
         return taken
 
     def _start_on_slot(self, batch: Sequence[Entry], reason: DispatchReason, now: float) -> None:
-        if not batch:
-            return
         rows, length = sum([entry.request.rows for entry in batch]), max([entry.length for entry in batch])
-        end = now + self._runner.cost.predict_s(rows, length)
+        run_s = self._runner.cost.predict_s(rows, length)
         is_lone = len(batch) == 1 and self._forecast.is_clear()
-        if not is_lone:
-            batch = in_time(batch, end)
-            if not batch:
-                return
+        expected_s = run_s * self._running.pace * (EDGE if self._queue.calls else 1.0)
+        if not is_lone and (fewer := in_time(batch, now + expected_s)) is not batch:
+            self._queue.put_back(fewer)  # others may take the places of those who could not wait
+            return
         run = self._runs.run_wide if self._running.has_machine and not self._queue.calls else self._runs.run
-        self._running.start_on_slot(functools.partial(run, batch, reason), batch, end)
+        self._running.start_on_slot(functools.partial(run, batch, reason), batch, run_s)
 
     def _run_here(self, batch: Sequence[Entry], reason: DispatchReason) -> None:
         if self._queue.calls:

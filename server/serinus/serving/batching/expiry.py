@@ -10,6 +10,9 @@ _NEVER = float("inf")
 # One look goes through all entries. In a crowd whose limits differ by less, a look for each would be quadratic.
 _GRAIN_S = 0.001
 
+EDGE = 1.2
+"""Times its predicted length a run is taken to last while others wait: who is at the edge is late half the time."""
+
 
 def in_time(batch: Sequence[Entry], end: float) -> Sequence[Entry]:
     """Of a batch that would be answered at `end`, those who can wait so long; the others are refused here and now.

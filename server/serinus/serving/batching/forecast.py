@@ -57,7 +57,7 @@ class Forecast:
             return 0.0
         wait_s, shared = self._runs_ahead(level, request)
         rows, most = request.rows, self._most_rows
-        own_s = self._cost().predict_s(min(shared + rows, most), self._length(request.inputs))
+        own_s = self._cost().predict_s(min(shared + rows, most), self._length(request.inputs)) * self._running.pace
         if rows > most:
             parts = -(-rows // most)
             own_s *= -(-parts // self._running.at_once)
@@ -69,7 +69,7 @@ class Forecast:
         length = queue.positions // queue.rows if queue.rows else 1  # those who share a run are of similar lengths
         best = self._best_rows(length)
         full_runs, shared = divmod(queue.rows_ahead(level, request), best)
-        wait_s = full_runs * self._cost().predict_s(best, length) / running.at_once if full_runs else 0.0
+        wait_s = full_runs * self._cost().predict_s(best, length) * running.pace / running.at_once if full_runs else 0.0
         if running.is_full():
             wait_s += max(0.0, running.next_end() - self._clock())
         return wait_s, shared

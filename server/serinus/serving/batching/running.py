@@ -12,6 +12,11 @@ from serinus.serving.batching.slots import RunSlots
 
 Work = Callable[[], Coroutine[None, None, None]]
 
+# Each run moves the pace by a tenth of what it shows: ten runs tell, and a single one that was held up does not. What a
+# run can show is bounded, because what goes beyond is the business of whoever learns what runs cost.
+_WEIGHT = 0.1
+_FASTEST, _SLOWEST = 0.5, 3.0
+
 
 class RunsUnderWay:
     """The runs of one model, each a task in a group; when one is over, every call of its batch has ended.
@@ -22,12 +27,17 @@ class RunsUnderWay:
         slots: Shared by the models of the process.
         instances: Most runs of this model on slots at once.
         wake: Called when there may be a slot where there was none.
+        clock: Event-loop time in seconds.
+        pace: Seconds that a run holds its slot for each second that it was predicted to take, lately: with what threads
+            and the event loop add, and what the machine does besides.
     """
 
-    def __init__(self, slots: RunSlots, instances: int, wake: Callable[[], None]) -> None:
+    def __init__(self, slots: RunSlots, instances: int, wake: Callable[[], None], clock: Callable[[], float]) -> None:
         self._slots = slots
         self._instances = instances
         self._wake = wake
+        self._clock = clock
+        self.pace = 1.0
         self._ends: list[float] = []
         self._tasks = asyncio.TaskGroup()
 
@@ -75,12 +85,14 @@ class RunsUnderWay:
             self._slots.call_when_free(self._wake)
         return min(own, self._slots.free)
 
-    def start_on_slot(self, work: Work, batch: Sequence[Entry], end: float) -> None:
-        """Start a run that takes a slot and is expected to end at `end`."""
+    def start_on_slot(self, work: Work, batch: Sequence[Entry], seconds: float) -> None:
+        """Start a run that takes a slot and was predicted to take so many seconds; 0 if nobody knows."""
         self._slots.take()
+        start = self._clock()
+        end = start + seconds * self.pace
         self._ends.append(end)
         # A callback and not a `finally`: a task that is cancelled before its first step never enters its `try`.
-        self.start(work, batch).add_done_callback(functools.partial(self._give_back, end))
+        self.start(work, batch).add_done_callback(functools.partial(self._give_back, start, end, seconds))
 
     def start(self, work: Work, batch: Sequence[Entry]) -> asyncio.Task[None]:
         """Start a run without a slot."""
@@ -88,8 +100,11 @@ class RunsUnderWay:
         task.add_done_callback(functools.partial(_end_all, batch))
         return task
 
-    def _give_back(self, end: float, _task: asyncio.Task[None]) -> None:
+    def _give_back(self, start: float, end: float, seconds: float, _task: asyncio.Task[None]) -> None:
         self._ends.remove(end)
+        if seconds > 0:
+            shown = min(max((self._clock() - start) / seconds, _FASTEST), _SLOWEST)
+            self.pace += _WEIGHT * (shown - self.pace)
         self._slots.give_back()  # those who asked before us go first
         self._wake()
 
