@@ -1,0 +1,141 @@
+"""What a worker and its supervisor say to each other for the sake of all, over a real channel."""
+
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serinus.app.colleagues import Colleagues
+from serinus.app.kept_out import KeptOut
+from serinus.app.sources import ModelSources
+from serinus.core.errors import Draining, ModelRejected
+from serinus.core.version import ModelVersion, Version
+from serinus.lifecycle.models import Models
+from serinus.transport.status_merging import Place
+from serinus.workers.control import Body, ControlChannel, Handler
+from serinus.workers.quarantine import Quarantined
+from tests.lifecycle.fake_servables import FakeLoader, model_plan
+from tests.support.scratch import scratch
+
+KEPT_OUT = Quarantined(ModelVersion("m", Version(1), 1), 4, 60.0, "signal 11")
+STANDING = {"kept_out": [KEPT_OUT.body()], "orders": [], "folder": "/shared"}
+
+
+class Supervisor:
+    """Answers as it is told.
+
+    Attributes:
+        answers: By kind.
+        asked: What for.
+    """
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Body] = {"standing": STANDING, "lift": {}, "last_metrics": {}}
+        self.asked: list[tuple[str, Body]] = []
+
+    def handlers(self) -> dict[str, Handler]:
+        return {kind: self._handler(kind) for kind in self.answers}
+
+    def _handler(self, kind: str) -> Handler:
+        async def answer(body: Body) -> Body:
+            self.asked.append((kind, body))
+            return self.answers[kind]
+
+        return answer
+
+
+class World:
+    """A worker, and the other end of its channel."""
+
+    def __init__(self, supervisor: ControlChannel, worker: ControlChannel, models: Models, folder: Path) -> None:
+        self.supervisor = supervisor
+        self.models = models
+        self.kept_out = KeptOut()
+
+        async def examine(*_: Any) -> None:
+            """Everything is fine."""
+
+        sources = ModelSources(
+            models, named={}, repository=None, scratch=lambda: scratch(folder), examine=examine, taken=set()
+        )
+        self.colleagues = Colleagues(worker, models=models, sources=sources, kept_out=self.kept_out, relay_s=60.0)
+
+
+@contextlib.asynccontextmanager
+async def world(folder: Path, told: Supervisor) -> AsyncIterator[World]:
+    one, other = socket.socketpair()
+    async with (
+        await ControlChannel.over(one, told.handlers()) as supervisor,
+        await ControlChannel.over(other) as worker,
+        Models(FakeLoader(), refused=lambda _reason: None, forget=lambda _version: None) as models,
+    ):
+        yield World(supervisor, worker, models, folder)
+
+
+async def test_a_worker_that_starts_hears_what_is_kept_out(tmp_path: Path):
+    """And where the files lie that all workers are to load."""
+    async with world(tmp_path, Supervisor()) as here:
+        assert await here.colleagues.hear_standing() == []
+        assert here.colleagues.sources.folder == Path("/shared")
+        with pytest.raises(ModelRejected, match="was running at 4 deaths"):
+            here.kept_out.admit(KEPT_OUT.version)
+
+
+async def test_a_worker_that_serves_hears_it_too_and_may_be_told_otherwise(tmp_path: Path):
+    """Every list is whole."""
+    async with world(tmp_path, Supervisor()) as here:
+        here.colleagues.answer(metrics=lambda: (b"up 1\n", "text"), status=lambda: b"\x00\xff")
+        await here.models.reload(model_plan("m"))
+        await here.supervisor.request("kept_out", {"kept_out": [KEPT_OUT.body()]}, timeout_s=5.0)
+        assert here.models.serving() == []
+        await here.supervisor.request("kept_out", {"kept_out": []}, timeout_s=5.0)
+        await here.models.settled("m")
+        assert [str(servable.identity) for servable in here.models.serving()] == ["m@1.0.0"]
+
+
+async def test_it_says_what_it_counts_and_does(tmp_path: Path):
+    """With its process number: another one may follow in its place."""
+    told = Supervisor()
+    async with world(tmp_path, told) as here:
+        here.colleagues.answer(metrics=lambda: (b"up 1\n", "text"), status=lambda: b"\x00\xff")
+        said = {"pid": os.getpid(), "text": "up 1\n"}
+        assert await here.supervisor.request("metrics", {}, timeout_s=5.0) == said
+        assert await here.supervisor.request("status", {}, timeout_s=5.0) == {"pid": os.getpid(), "status": "AP8="}
+        await here.colleagues.say_last(lambda: (b"up 1\n", "text"))
+    assert told.asked == [("last_metrics", said)]
+
+
+async def test_all_workers_are_places(tmp_path: Path):
+    """One that does not answer has no status."""
+    told = Supervisor()
+    place = {"index": 1, "pid": 7, "started_unix_s": 2.5, "restarts": 3, "last_end": "exit 1", "status": "AP8="}
+    told.answers["statuses"] = {"places": [place, {**place, "index": 2, "status": None}]}
+    async with world(tmp_path, told) as here:
+        assert await here.colleagues.places() == [
+            Place(1, 7, 2.5, 3, "exit 1", b"\x00\xff"),
+            Place(2, 7, 2.5, 3, "exit 1", None),
+        ]
+
+
+async def test_without_an_answer_a_worker_speaks_for_itself_and_orders_nothing(tmp_path: Path):
+    """It goes when its supervisor is gone; until then it answers what it can."""
+    told = Supervisor()
+    told.answers.clear()
+    async with world(tmp_path, told) as here:
+        assert await here.colleagues.places() == ()
+        await here.colleagues.say_last(lambda: (b"", ""))
+        for order in (here.colleagues.lift("m", ""), here.colleagues.sources.unload("m"), here.colleagues.catch_up()):
+            with pytest.raises(Draining):
+                await order
+
+
+async def test_what_is_lifted_is_said_to_the_supervisor(tmp_path: Path):
+    """One version, or all of a model."""
+    told = Supervisor()
+    async with world(tmp_path, told) as here:
+        await here.colleagues.lift("m", "1.0.0")
+    assert told.asked == [("lift", {"model": "m", "version": "1.0.0"})]
