@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from harness.plan import Plan
-from harness.processes import ServerProcess
+from harness.processes import ServerProcess, echo_server
 from harness.rows import Row, beside
 from models import cases
 from models.case import Case
@@ -19,9 +19,12 @@ from peers.mlserver_peer import MLSERVER
 from peers.peer import Peer
 from peers.pytriton_peer import PYTRITON
 from peers.ray_peer import RAY
+from scenarios.unary import ECHO
+from serinus.bench.load import closed_loop
+from serinus.bench.messages import oip_message
 from serinus.bench.run import Run
 from serinus.bench.spread import Spread
-from serinus.bench.transports import Way
+from serinus.bench.transports import Way, channel, raw_call
 
 PEERS = (MLSERVER, KSERVE, PYTRITON, RAY)
 _AIM = 14
@@ -35,6 +38,7 @@ def measure(plan: Plan) -> list[Row]:
         for case, calls in ((cases.tiny(Path(folder)), plan.calls), (cases.magika(), len(cases.magika().inputs))):
             with serving([case], plan.server_flags) as server:
                 rows += _figures(f"{case.name}: Serinus", _runs([server], case, plan.repeats, calls)[0])
+                rows += _echo(case, plan.repeats, calls)
                 for peer in PEERS:
                     rows += _beside_us(peer, server, case, plan.repeats, calls)
             alone = InProcess(case)
@@ -42,6 +46,18 @@ def measure(plan: Plan) -> list[Row]:
             speed = alone.speed(setting, plan.seconds / 2)
             rows.append(beside(_AIM, f"{case.name}: in process, {setting}", speed.rows_per_s, "/s"))
     return [*rows, *(Row(_AIM, f"{peer.name}: how it is set", peer.settings) for peer in PEERS)]
+
+
+def _echo(case: Case, repeats: int, calls: int) -> list[Row]:
+    """What no server on `grpc.aio` can go below: the same bytes, sent back."""
+
+    async def once(server: ServerProcess) -> Run:
+        async with channel(server.target) as opened:
+            call = raw_call(opened, ECHO, [oip_message(case.name, inputs) for inputs in case.inputs])
+            return await closed_loop(call, callers=_CALLERS, calls=calls, meter=server.meter)
+
+    with echo_server("uvloop") as server:
+        return _figures(f"{case.name}: bare grpc.aio echo", [asyncio.run(once(server)) for _ in range(repeats)])
 
 
 def _beside_us(peer: Peer, server: ServerProcess, case: Case, repeats: int, calls: int) -> list[Row]:
