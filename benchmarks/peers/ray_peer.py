@@ -14,13 +14,13 @@ _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "RAY_DISA
 _FAST = {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1", "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0"}
 
 
-def _start(case: Case, port: int, _folder: Path) -> Start:
+def _start(case: Case, port: int, folder: Path) -> Start:
     replicas = 1 if case.is_quick else os.cpu_count() or 1
     program = str(PROGRAMS / "ray_server.py")
     protos = Path(open_inference.__file__).resolve().parents[1]
     return Start(
         (str(_ENVIRONMENT.python), program, case.name, str(case.path.resolve()), str(port), str(replicas)),
-        {"PYTHONPATH": f"{protos}:{PROGRAMS}", **_QUIET, **_FAST},
+        {"PYTHONPATH": f"{protos}:{PROGRAMS}", "RAY_TMPDIR": str(folder), **_QUIET, **_FAST},
     )
 
 
