@@ -12,14 +12,14 @@ _ENVIRONMENT = Environment("pytriton", ("nvidia-pytriton==0.7.0",))
 _MOST_ROWS = 32
 
 
-def _start(case: Case, port: int, _folder: Path) -> Start:
+def _start(case: Case, port: int, folder: Path) -> Start:
     at_once = 1 if case.is_quick else os.cpu_count() or 1
     most_rows = _MOST_ROWS if case.is_joinable else 1
     program = str(PROGRAMS / "pytriton_server.py")
     settings = (case.name, str(case.path.resolve()), str(port), str(at_once), str(most_rows))
     # Triton's interpreter is a program that loads libpython: it must be the one whose standard library it will find.
-    libraries = {"LD_LIBRARY_PATH": str(sysconfig.get_config_var("LIBDIR"))}
-    return Start((str(_ENVIRONMENT.python), program, *settings), libraries)
+    variables = {"LD_LIBRARY_PATH": str(sysconfig.get_config_var("LIBDIR")), "TMPDIR": str(folder)}
+    return Start((str(_ENVIRONMENT.python), program, *settings), variables)
 
 
 PYTRITON = Peer(

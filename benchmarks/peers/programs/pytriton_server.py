@@ -3,8 +3,10 @@
 Runs in the environment of nvidia-pytriton, whose wheel carries Triton's binary.
 """
 
+import signal
 import socket
 import sys
+import threading
 
 import numpy as np
 from pytriton.decorators import batch
@@ -14,7 +16,7 @@ from session import Session
 
 
 def main(name: str, path: str, port: str, at_once: str, max_rows: str) -> None:
-    """Serve until killed."""
+    """Serve until asked to end."""
     # One instance is called by one thread: as many sessions as runs at once, each inline.
     sessions = [Session(path, 1) for _ in range(int(at_once))]
 
@@ -42,7 +44,9 @@ def main(name: str, path: str, port: str, at_once: str, max_rows: str) -> None:
             # Without delay: the next run fills while one computes.
             config=ModelConfig(max_batch_size=int(max_rows), batcher=DynamicBatcher(max_queue_delay_microseconds=0)),
         )
-        triton.serve()
+        # Not `serve`: asked to end, it would not end what it has started.
+        triton.run()
+        threading.Event().wait()  # the handler below ends it
 
 
 def _free_port() -> int:
@@ -54,4 +58,5 @@ def _free_port() -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     main(*sys.argv[1:])
