@@ -65,3 +65,8 @@ def test_a_bug_is_a_sentence_too(capsys):
         "error: this is a bug in serinus (TypeError): run it again with SERINUS_DEBUG=1 to see where, "
         "and please report it\n"
     )
+
+
+def test_a_worker_by_hand_is_one_sentence(serinus):
+    """Supervisors start them, with what nobody could type."""
+    assert serinus("worker", "1/2") == (2, "", "error: workers are started by `serinus serve --workers N`\n")
