@@ -23,7 +23,10 @@ from scenarios import (
     lifecycle,
     light_load,
     memory,
+    mixed_lengths,
+    model_bound,
     overload,
+    peers,
     registering,
     routing,
     swaps,
@@ -33,6 +36,8 @@ from scenarios import (
 _SCENARIOS: Mapping[int, Sequence[Callable[[Plan], list[Row]]]] = {
     1: [unary.measure],
     2: [frames.measure],
+    3: [model_bound.measure],
+    4: [mixed_lengths.measure],
     5: [light_load.measure],
     6: [overload.measure],
     7: [lifecycle.measure],
@@ -42,8 +47,9 @@ _SCENARIOS: Mapping[int, Sequence[Callable[[Plan], list[Row]]]] = {
     11: [swaps.measure],
     12: [large.measure],
     13: [routing.measure],
+    14: [peers.measure],
 }
-_AIMS = "1,2,5,6,7,8"
+_AIMS = "1,2,3,4,5,6,7,8,14"
 
 
 def main(
