@@ -13,7 +13,7 @@ from serinus.transport.server import GrpcServer, PortUse
 
 
 class Echo(grpc.GenericRpcHandler):
-    def service(self, handler_call_details):
+    def service(self, handler_call_details):  # noqa: ARG002 - its name is part of the interface
         async def echo(message, _context):
             return message
 
