@@ -25,6 +25,7 @@ from serinus.runtime.load_threads import LoadThreads
 from serinus.runtime.pool import ComputePool
 from serinus.serving.admission import ByteBudget
 from serinus.serving.batching.slots import RunSlots
+from serinus.serving.pressure import Pressure
 from serinus.telemetry.metrics import Metrics
 from tests.app.conftest import Written
 from tests.support import models
@@ -103,6 +104,8 @@ class World:
             pool=pool,
             slots=RunSlots(1),
             budget=self.budget,
+            pressure=Pressure(high=1, full=1),
+            stood_s=0.5,
             metrics=self.metrics,
             providers=("cpu",),
             tasks=tasks,

@@ -9,8 +9,8 @@ from serinus.core.errors import DeadlinePassed, ModelFailed, Overloaded
 from serinus.core.predictor import Request
 from serinus.serving.admission import Admission, ByteBudget
 from serinus.serving.batching.batch_policy import BatchPolicy
-from serinus.serving.batching.fair_shares import Room
 from serinus.serving.pressure import Pressure
+from serinus.serving.room import Room
 from tests.serving.batching.batchers import batcher, call
 from tests.support.fakes import FakePredictor, FakeRunner, outcomes, request, settle
 from tests.support.virtual_loop import virtual

@@ -1,6 +1,7 @@
 """A scrape, as Prometheus parses it."""
 
 import math
+import types
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
@@ -101,6 +102,7 @@ def test_gauges_show_what_their_owners_say(registry: CollectorRegistry, metrics:
     metrics.watch_bytes_in_flight(lambda: 77, 100)
     metrics.watch_registry(lambda: 12, lambda: True)
     metrics.loop_lag(0.25)
+    metrics.watch_memory(types.SimpleNamespace(level=1, used=0.92))
     families = scrape(registry)
     shown = {name: [s.value for s in f.samples] for name, f in families.items() if f.type == "gauge"}
     ours = {name: found for name, found in shown.items() if name.startswith(("serinus", "nv_"))}
@@ -109,6 +111,8 @@ def test_gauges_show_what_their_owners_say(registry: CollectorRegistry, metrics:
         "serinus_queue_rows": [9],
         "serinus_bytes_in_flight": [77],
         "serinus_bytes_limit": [100],
+        "serinus_memory_used_ratio": [0.92],
+        "serinus_memory_pressure": [1],
         "serinus_registry_revision": [12],
         "serinus_registry_behind": [1],
         "serinus_event_loop_lag_seconds": [0.25],

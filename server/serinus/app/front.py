@@ -11,6 +11,7 @@ from serinus.core.version import ModelVersion
 from serinus.lifecycle.models import Models
 from serinus.serving.batching.slots import RunSlots
 from serinus.serving.mirroring.mirror import Mirrors
+from serinus.serving.pressure import Pressure, PressureLevel
 from serinus.serving.routing.breaker import BreakerLimits
 from serinus.serving.routing.routes import Routes
 from serinus.telemetry.metrics import Metrics
@@ -33,7 +34,13 @@ class Front:
 
 @contextlib.asynccontextmanager
 async def open_front(
-    models: Models, settings: RolloutSettings, *, slots: RunSlots, metrics: Metrics, rng: random.Random
+    models: Models,
+    settings: RolloutSettings,
+    *,
+    slots: RunSlots,
+    pressure: Pressure,
+    metrics: Metrics,
+    rng: random.Random,
 ) -> AsyncIterator[Front]:
     """The layers in front of `models`; what is decided about calls is yet to be applied.
 
@@ -41,6 +48,7 @@ async def open_front(
         models: Answer calls that name a version.
         settings: What the operator says of breakers and mirrors.
         slots: Of the compute pool; copies of calls run while it has nothing else to do.
+        pressure: Of memory; while there is any, no calls are copied.
         metrics: What is counted.
         rng: Draws.
     """
@@ -63,6 +71,7 @@ async def open_front(
         budget_bytes=settings.mirror_mib * _MIB,
         is_idle=lambda: slots.is_idle,
         row_axes=row_axes,
+        has_memory=lambda: pressure.level is PressureLevel.NORMAL,
         metrics=metrics.rollouts,
         rng=rng,
     ) as mirrors:

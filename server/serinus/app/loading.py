@@ -22,6 +22,7 @@ from serinus.runtime.samples import sample_inputs
 from serinus.runtime.sources import Bundle, ModelSource
 from serinus.serving.admission import ByteBudget
 from serinus.serving.batching.slots import RunSlots
+from serinus.serving.pressure import Pressure
 from serinus.telemetry.logs import get_logger
 from serinus.telemetry.metrics import Metrics
 
@@ -46,6 +47,8 @@ class VersionLoader:
         pool: Runs models.
         slots: One for each of its threads.
         budget: Bytes of all calls in flight.
+        pressure: Of memory.
+        stood_s: A queue that has not been empty for so long has stood.
         metrics: Gets a handle for each version.
         providers: What models run on that name nothing themselves.
         tasks: Where versions live.
@@ -62,6 +65,8 @@ class VersionLoader:
         pool: ComputePool,
         slots: RunSlots,
         budget: ByteBudget,
+        pressure: Pressure,
+        stood_s: float,
         metrics: Metrics,
         providers: tuple[str, ...],
         tasks: asyncio.TaskGroup,
@@ -74,6 +79,8 @@ class VersionLoader:
         self._pool = pool
         self._slots = slots
         self._budget = budget
+        self._pressure = pressure
+        self._stood_s = stood_s
         self._metrics = metrics
         self._providers = providers
         self._tasks = tasks
@@ -117,6 +124,8 @@ class VersionLoader:
                 budget=self._budget,
                 slots=self._slots,
                 freed=self._freed,
+                pressure=self._pressure,
+                stood_s=self._stood_s,
             )
             self._admit(identity)  # others may have died of it meanwhile
             await served.start(self._tasks)

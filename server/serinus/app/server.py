@@ -17,6 +17,7 @@ from serinus.app.colleagues import Colleagues
 from serinus.app.front import open_front
 from serinus.app.kept_out import KeptOut
 from serinus.app.loading import Noted, VersionLoader
+from serinus.app.memory_pressure import MemoryWatch
 from serinus.app.refusals import StartRefused, start_refusals
 from serinus.app.registry_store import open_registry
 from serinus.app.tls import read_tls
@@ -25,10 +26,12 @@ from serinus.config.settings import Settings
 from serinus.lifecycle.models import Models
 from serinus.runtime.cpu import cpu_quota
 from serinus.runtime.load_threads import LoadThreads
+from serinus.runtime.memory import memory_use
 from serinus.runtime.pool import ComputePool
 from serinus.runtime.providers import resolve_providers
 from serinus.serving.admission import ByteBudget
 from serinus.serving.batching.slots import RunSlots
+from serinus.serving.pressure import Pressure
 from serinus.telemetry.exposition import exposition
 from serinus.telemetry.logs import Logs, get_logger
 from serinus.telemetry.loop_lag import LoopLag
@@ -147,6 +150,8 @@ async def running_server(
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     drain, told_to_leave = Drain(), asyncio.Event()
+    pressure = Pressure(high=settings.overload.memory_high, full=settings.overload.memory_full)
+    metrics.watch_memory(pressure)
     with start_refusals():
         resolve_providers(settings.compute.providers)
     async with contextlib.AsyncExitStack() as block:
@@ -154,7 +159,7 @@ async def running_server(
         tasks = await block.enter_async_context(_tasks())
         with start_refusals():
             catalog = await block.enter_async_context(
-                _catalog(settings, metrics=metrics, pool=pool, tasks=tasks, rng=rng, seat=seat)
+                _catalog(settings, metrics=metrics, pool=pool, pressure=pressure, tasks=tasks, rng=rng, seat=seat)
             )
         face = _face(
             settings,
@@ -179,7 +184,7 @@ async def running_server(
         grpc = await listen(PortUse.ALONE) if seat is None else None
         with start_refusals():
             await catalog.load()
-        for job in (LoopLag(metrics.loop_lag)(), *catalog.jobs()):
+        for job in (LoopLag(metrics.loop_lag)(), MemoryWatch(pressure, memory_use)(), *catalog.jobs()):
             block.callback(tasks.create_task(job).cancel)
         await catalog.follow()
         if not catalog.models.serving():
@@ -210,6 +215,7 @@ async def _catalog(
     *,
     metrics: Metrics,
     pool: ComputePool,
+    pressure: Pressure,
     tasks: asyncio.TaskGroup,
     rng: random.Random,
     seat: Seat | None,
@@ -226,6 +232,8 @@ async def _catalog(
             pool=pool,
             slots=slots,
             budget=budget,
+            pressure=pressure,
+            stood_s=settings.overload.stood_s,
             metrics=metrics,
             providers=tuple(settings.compute.providers),
             tasks=tasks,
@@ -242,7 +250,7 @@ async def _catalog(
                 metrics=metrics.loads,
                 max_bytes=settings.loading.max_models_bytes,
             ) as models,
-            open_front(models, settings.rollouts, slots=slots, metrics=metrics, rng=rng) as front,
+            open_front(models, settings.rollouts, slots=slots, pressure=pressure, metrics=metrics, rng=rng) as front,
         ):
             yield Catalog(
                 settings,

@@ -1,13 +1,14 @@
 """How many processors this process may really use: a container sees all of the machine's and may use a part."""
 
 import os
-from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+
+from serinus.runtime.control_groups import OWN, ROOT, groups
 
 
 def cpu_quota(
-    root: Path = Path("/sys/fs/cgroup"),
-    own_cgroup: Path = Path("/proc/self/cgroup"),
+    root: Path = ROOT,
+    own_cgroup: Path = OWN,
     usable_cpus: int | None = None,
 ) -> float:
     """Processors' worth of time that this process gets: the tightest of its control groups and its affinity.
@@ -18,13 +19,9 @@ def cpu_quota(
         usable_cpus: Processors that the scheduler may put this process on; asked of the system when None.
     """
     limits = [float(_affinity() if usable_cpus is None else usable_cpus)]
-    for controllers, path in _memberships(own_cgroup):
-        if not controllers:
-            for base in (root, root / "unified"):
-                limits.extend(_limits(base, path, _read_v2))
-        elif "cpu" in controllers:
-            for base in (root / ",".join(controllers), root / "cpu"):
-                limits.extend(_limits(base, path, _read_v1))
+    for version, group in groups("cpu", root, own_cgroup):
+        if (limit := _READ[version](group)) is not None:
+            limits.append(limit)
     return min(limits)
 
 
@@ -32,26 +29,6 @@ def _affinity() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _memberships(own_cgroup: Path) -> Iterator[tuple[list[str], PurePosixPath]]:
-    """Each line `id:controllers:/path`; version 2 has no controllers there."""
-    try:
-        lines = own_cgroup.read_text().splitlines()
-    except OSError:
-        lines = ["0::/", "1:cpu:/"]
-    for line in lines:
-        _, controllers, path = [*line.split(":", 2), "", ""][:3]
-        yield [name for name in controllers.split(",") if name], PurePosixPath(path)
-
-
-def _limits(base: Path, path: PurePosixPath, read: Callable[[Path], float | None]) -> Iterator[float]:
-    """The limit of the group and of each group above it; all of them hold."""
-    # Inside a container the path may be the host's, which does not exist here; then only the mount's root counts.
-    parts = [part for part in path.parts if part not in {"/", ".."}]
-    for depth in range(len(parts), -1, -1):
-        if (limit := read(base.joinpath(*parts[:depth]))) is not None:
-            yield limit
 
 
 def _read_v2(group: Path) -> float | None:
@@ -76,3 +53,6 @@ def _ratio(words: list[str]) -> float | None:
     except ValueError:
         return None
     return quota / period if quota > 0 and period > 0 else None
+
+
+_READ = {1: _read_v1, 2: _read_v2}

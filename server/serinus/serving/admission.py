@@ -6,8 +6,8 @@ from typing import NoReturn, Protocol
 from serinus.core.criticality import Criticality
 from serinus.core.errors import DeadlinePassed, Overloaded
 from serinus.core.predictor import Predictor, Request, Response
-from serinus.serving.batching.fair_shares import Room
 from serinus.serving.pressure import Pressure, PressureLevel
+from serinus.serving.room import Room
 
 _SHORTEST_RETRY_S = 0.01  # below this a client's back-off is noise
 _LONGEST_RETRY_S = 5.0  # beyond this the prediction is worth nothing

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from serinus.telemetry.histogram import BOUNDS_S, BUCKETS_PER_DOUBLING, Histogram
 from serinus.telemetry.load_metrics import LoadMetrics
+from serinus.telemetry.memory import MemoryPressure
 from serinus.telemetry.model_metrics import ModelMetrics
 from serinus.telemetry.outcome import Refusal
 
@@ -71,6 +72,11 @@ class Readings(Protocol):
     @property
     def bytes_limit(self) -> int | None:
         """The most bytes that are admitted at once; None when nobody says."""
+        ...
+
+    @property
+    def memory(self) -> MemoryPressure | None:
+        """How near the process is to its memory limit; None when nobody says."""
         ...
 
     @property
@@ -137,6 +143,15 @@ class ServerCollector(Collector):
             yield GaugeMetricFamily("serinus_bytes_in_flight", "Bytes of all calls in flight.", value=in_flight)
         if (limit := self._readings.bytes_limit) is not None:
             yield GaugeMetricFamily("serinus_bytes_limit", "The most bytes of calls admitted at once.", value=limit)
+        if (memory := self._readings.memory) is not None:
+            yield GaugeMetricFamily(
+                "serinus_memory_used_ratio", "Share of the memory limit that is in use.", value=memory.used
+            )
+            yield GaugeMetricFamily(
+                "serinus_memory_pressure",
+                "0: none. 1: copies and sheddable calls are refused. 2: all new calls are.",
+                value=int(memory.level),
+            )
         if (revision := self._readings.registry_revision) is not None:
             yield GaugeMetricFamily(
                 "serinus_registry_revision", "The newest write to the registry seen.", value=revision

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from serinus.core.version import ModelVersion
 from serinus.telemetry.collector import ServerCollector
 from serinus.telemetry.load_metrics import LoadMetrics
+from serinus.telemetry.memory import MemoryPressure
 from serinus.telemetry.model_metrics import ModelMetrics, reading
 from serinus.telemetry.outcome import Refusal
 from serinus.telemetry.rollout_collector import RolloutCollector
@@ -30,6 +31,7 @@ class Metrics:
         refused_by: Calls refused before they were known to belong to a model.
         loads: Versions that came into memory, or could not.
         rollouts: How calls are shared out among versions.
+        memory: How near the process is to its limit; None when nobody says.
     """
 
     def __init__(self, registry: CollectorRegistry, *, clock: Callable[[], float] = time.time) -> None:
@@ -43,6 +45,7 @@ class Metrics:
         self._lags: collections.deque[float] = collections.deque(maxlen=_LAGS_KEPT)
         self._bytes_in_flight: Callable[[], int] | None = None
         self._bytes_limit: int | None = None
+        self.memory: MemoryPressure | None = None
         self._registry_revision: Callable[[], int] | None = None
         self._registry_behind: Callable[[], bool] | None = None
         registry.register(ServerCollector(self))
@@ -108,6 +111,10 @@ class Metrics:
     def bytes_limit(self) -> int | None:
         """The most bytes of calls that are admitted at once; None when nobody says."""
         return self._bytes_limit
+
+    def watch_memory(self, pressure: MemoryPressure) -> None:
+        """Read there, from now on, how near the process is to its memory limit."""
+        self.memory = pressure
 
     def watch_registry(self, revision: Callable[[], int], is_behind: Callable[[], bool]) -> None:
         """Read from now on which revision of the registry is known, and whether there may be newer ones."""

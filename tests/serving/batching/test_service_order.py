@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from serinus.core.criticality import Criticality
 from serinus.serving.batching.batch_queue import BatchQueue, Entry
-from serinus.serving.batching.fair_shares import MOST_ACCOUNTS, Room
+from serinus.serving.batching.fair_shares import MOST_ACCOUNTS
+from serinus.serving.room import Room
 from tests.serving.batching.test_batch_queue import entry, queue_of, rows_of, tags
 from tests.support.virtual_loop import run_virtual, virtual
 

@@ -27,9 +27,9 @@ from serinus.core.predictor import Request, Response
 from serinus.core.traffic import WHOLE, Likeness, Measure, Trigger
 from serinus.core.windows import PairWindow
 from serinus.serving.admission import Admission, ByteBudget
-from serinus.serving.batching.fair_shares import Room
 from serinus.serving.mirroring.disagreements import Disagreement
 from serinus.serving.mirroring.mirror import LONGEST_WAIT_S, LOWEST_PRIORITY
+from serinus.serving.room import Room
 from serinus.telemetry.outcome import PairEnd
 from tests.support.fakes import settle
 from tests.support.mirrored import (

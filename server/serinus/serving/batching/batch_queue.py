@@ -9,7 +9,8 @@ from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 
 from serinus.core.errors import DeadlinePassed
 from serinus.core.predictor import Request, Response
-from serinus.serving.batching.fair_shares import FairShares, Place, Room, Share
+from serinus.serving.batching.fair_shares import FairShares, Place, Share
+from serinus.serving.room import Room
 
 
 @dataclasses.dataclass(slots=True, eq=False)

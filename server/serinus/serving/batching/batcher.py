@@ -16,13 +16,13 @@ from serinus.core.predictor import Request, Response, Tensors
 from serinus.serving.batching.batch_policy import BatchPolicy, Linger, decide
 from serinus.serving.batching.batch_queue import BatchQueue, Entry
 from serinus.serving.batching.expiry import EDGE, Expiry, in_time
-from serinus.serving.batching.fair_shares import Room
 from serinus.serving.batching.forecast import Forecast
 from serinus.serving.batching.grouping import candidates_for, group
 from serinus.serving.batching.joining import Joiner
 from serinus.serving.batching.joint_runs import BatchMetrics, JointRuns, Runner
 from serinus.serving.batching.running import RunsUnderWay
 from serinus.serving.batching.slots import RunSlots
+from serinus.serving.room import Room
 from serinus.telemetry.outcome import DispatchReason
 
 _NEVER = float("inf")

@@ -1,7 +1,6 @@
 """How much of each tenant waits, whose turn it is, and who has to go when there is no room."""
 
 import dataclasses
-import enum
 from collections.abc import Iterable
 
 from serinus.core.criticality import Criticality
@@ -10,14 +9,6 @@ MOST_ACCOUNTS = 64
 """Tenants told apart at once; the names are the callers' to choose, and each costs every run a look."""
 
 OTHERS = "\0others"  # the account of all further ones; no tenant's name has control characters
-
-
-class Room(enum.Enum):
-    """What a full queue has for one more call."""
-
-    MADE = enum.auto()  # another call had to go
-    SHARE_USED = enum.auto()  # nothing, and the call's tenant has its part of what there is
-    NONE = enum.auto()
 
 
 @dataclasses.dataclass(slots=True, eq=False)

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Final, Protocol, Self
 
 from serinus.core.comparison import Difference, compare
+from serinus.core.criticality import Criticality
 from serinus.core.errors import NotFound, ServerError
 from serinus.core.predictor import Predictor, Request, Response
 from serinus.core.traffic import WHOLE, TrafficSplit
@@ -54,6 +55,7 @@ class Mirrors:
         budget_bytes: Memory that copies may hold together.
         is_idle: Whether no call waits for a run. While it is not so, copies wait, `LONGEST_WAIT_S` at most.
         row_axes: Batch axis by output of a version; an output that has none, or is not named, is one row.
+        has_memory: Whether there is memory for copies; while there is not, none is taken.
         metrics: What is counted.
         rng: Draws the calls that are copied, and the examples that are kept.
         clock: The clock of deadlines, in seconds.
@@ -69,6 +71,7 @@ class Mirrors:
         budget_bytes: int,
         is_idle: Callable[[], bool],
         row_axes: Callable[[ModelVersion], Mapping[str, int | None]],
+        has_memory: Callable[[], bool] = lambda: True,
         metrics: MirrorMetrics,
         rng: random.Random,
         clock: Callable[[], float] = time.monotonic,
@@ -79,6 +82,7 @@ class Mirrors:
         self._inner = inner
         self._is_idle = is_idle
         self._row_axes = row_axes
+        self._has_memory = has_memory
         self._metrics = metrics
         self._draw = rng.random
         self._clock = clock
@@ -147,7 +151,7 @@ class Mirrors:
             since=now,
             size_bytes=size_of(request.inputs) + size_of(response.outputs),
         )
-        if not self._queue.has_room(copy.size_bytes):
+        if not self._has_memory() or not self._queue.has_room(copy.size_bytes):
             self._end(copy, PairEnd.DROPPED)
             return
         inputs, inputs_bytes = held(request.inputs)
@@ -163,6 +167,7 @@ class Mirrors:
             model=plan.version.model,
             version=plan.version.number_text,
             priority=LOWEST_PRIORITY,
+            criticality=Criticality.SHEDDABLE,
             alone=False,
             size_bytes=0,
         )
