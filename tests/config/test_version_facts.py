@@ -3,10 +3,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serinus.config.errors import ConfigError
-from serinus.config.models import BatchingSpec, QueueSpec, TensorDeclaration, Tolerance, WarmUpInput, WarmUpSample
+from serinus.config.models import (
+    BatchingSpec,
+    Padding,
+    QueueSpec,
+    TensorDeclaration,
+    Tolerance,
+    WarmUpInput,
+    WarmUpSample,
+)
 from serinus.config.version_facts import (
     LONGEST_FACTS_BYTES,
-    Padding,
     ServingOptions,
     Slo,
     VersionFacts,
