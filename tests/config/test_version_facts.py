@@ -113,8 +113,8 @@ facts = st.builds(
 
 
 SERVING = [
-    "batching", "queue", "batch_axes", "instances", "intra_op_threads", "providers", "reject_nonfinite",
-    "max_batch_size", "inputs", "outputs", "warm_up", "labels", "parameters", "slo", "fallback", "padding",
+    "batching", "queue", "batch_axes", "padding", "unpadding", "instances", "intra_op_threads", "providers",
+    "reject_nonfinite", "max_batch_size", "inputs", "outputs", "warm_up", "labels", "parameters", "slo", "fallback",
 ]  # fmt: skip
 BAD_HASH = "expected 'sha256:<64 digits>' or 'md5:<32 digits>' as DVC writes it"
 BAD_PATH = "invalid path '../x' in a bundle: expected names of letters, digits and ._+- with '/' between them"
