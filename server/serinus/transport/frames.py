@@ -18,6 +18,7 @@ from serinus.transport.attributes import NOTHING_SAID, Said
 from serinus.transport.credits import CreditWindow
 from serinus.transport.drain import Drain
 from serinus.transport.guard import Context, introduce, is_ours, until_cancelled, wire_status
+from serinus.transport.known_calls import KnownCalls
 from serinus.transport.predict_codec import PredictDecoder, PredictEncoder
 from serinus.transport.service import parse
 from serinus.transport.status import WireStatus
@@ -66,6 +67,7 @@ class FrameStream:
         self._said = said
         self._predictor = predictor
         self._decoder = decoder
+        self._known = KnownCalls(decoder, said)
         self._encoder = encoder
         self._drain = drain
         self._metrics = metrics
@@ -111,43 +113,67 @@ class FrameStream:
     async def _read(self) -> None:
         while (message := await self._context.read()) is not grpc.aio.EOF:  # type: ignore[comparison-overlap]  # the stubs forget the end
             try:
-                frame = _frame(message)
+                self._take(message)
             except InvalidInput as error:
                 self._metrics.refused(error.reason)
                 self._broken = error
                 return
-            for call_id in frame.cancel:
-                if (task := self._calls.get(call_id)) is not None:
-                    task.cancel()
-            now = monotonic()
-            size_bytes = len(message) // max(1, len(frame.calls))
-            for call in frame.calls:
-                self._start(call, size_bytes=size_bytes, now=now)
             self._window.opened(len(self._calls))
             while len(self._calls) >= MOST_CALLS or self._waiting_bytes >= MOST_WAITING_BYTES:
                 self._room.clear()
                 await self._room.wait()
 
+    def _take(self, message: bytes) -> None:
+        """Start the calls of a message, and cancel those that it says.
+
+        Raises:
+            InvalidInput: it is no frame.
+        """
+        now = monotonic()
+        known = self._known.read(message, now)
+        if known is not None:
+            for call_id, request in known:
+                self._start_known(call_id, request)
+            return
+        frame = _frame(message)
+        for call_id in frame.cancel:
+            if (task := self._calls.get(call_id)) is not None:
+                task.cancel()
+        size_bytes = len(message) // max(1, len(frame.calls))
+        for call in frame.calls:
+            self._start(call, size_bytes=size_bytes, now=now)
+        self._known.learn(frame.calls)
+
+    def _start_known(self, call_id: int, request: Request) -> None:
+        if call_id in self._calls:
+            self._refuse(call_id, _duplicate(call_id))
+        else:
+            self._run(call_id, request)
+
     def _start(self, call: pb.Call, *, size_bytes: int, now: float) -> None:
         call_id = call.id
+        if call_id in self._calls:
+            self._refuse(call_id, _duplicate(call_id))
+            return
         try:
-            self._check_id(call_id)
             # A stream's gRPC deadline ends all of its calls by ending the stream; each has its own besides.
             request = self._decoder.decode(
                 call.request, size_bytes=size_bytes, now=now, remaining_s=None, said=self._said
             )
         except Exception as error:  # noqa: BLE001 - a call's outermost frame: the others of its stream go on
-            if isinstance(error, ServerError):
-                self._metrics.refused(error.reason)
-            self._reply_error(call_id, wire_status(error, method=_METHOD))
+            self._refuse(call_id, error)
         else:
-            task = self._loop.create_task(self._answer(call_id, request))
-            self._calls[call_id] = task
-            task.add_done_callback(functools.partial(self._end, call_id))
+            self._run(call_id, request)
 
-    def _check_id(self, call_id: int) -> None:
-        if call_id in self._calls:
-            raise InvalidInput(f"call {call_id}: expected an id that no open call has", reason="DUPLICATE_CALL_ID")
+    def _refuse(self, call_id: int, error: Exception) -> None:
+        if isinstance(error, ServerError):
+            self._metrics.refused(error.reason)
+        self._reply_error(call_id, wire_status(error, method=_METHOD))
+
+    def _run(self, call_id: int, request: Request) -> None:
+        task = self._loop.create_task(self._answer(call_id, request))
+        self._calls[call_id] = task
+        task.add_done_callback(functools.partial(self._end, call_id))
 
     async def _answer(self, call_id: int, request: Request) -> None:
         try:
@@ -215,6 +241,10 @@ class FrameStream:
         if self._window.review(monotonic(), open_calls=len(self._calls)):
             frame += _CREDITS + varint(self._window.size)
         return frame
+
+
+def _duplicate(call_id: int) -> InvalidInput:
+    return InvalidInput(f"call {call_id}: expected an id that no open call has", reason="DUPLICATE_CALL_ID")
 
 
 def _frame(message: bytes) -> pb.PredictFrame:

@@ -34,6 +34,10 @@ class PredictDecoder:
         self._budgets = budgets
         self._max_inputs = max_inputs
 
+    def deadline(self, now: float, timeout_us: int) -> float:
+        """That of a call in a frame which came `now` and says how long it waits."""
+        return self._budgets.deadline(now, None, timeout_us)
+
     def decode(
         self,
         wire: pb.PredictRequest,
