@@ -27,13 +27,13 @@ def load(tmp_path: Path, compute_pool: ComputePool) -> Iterator[Load]:
     """Loads a model from its bytes or its file; options by keyword."""
     loaded: list[OnnxModel] = []
 
-    def load(source: bytes | Path, **options) -> OnnxModel:
+    def load(source: bytes | Path, *, pool: ComputePool = compute_pool, learned=None, **options) -> OnnxModel:
         if isinstance(source, bytes):
             path = tmp_path / "model.onnx"
             path.write_bytes(source)
         else:
             path = source
-        loaded.append(load_model(IDENTITY, path, SessionOptions(**options), compute_pool))
+        loaded.append(load_model(IDENTITY, path, SessionOptions(**options), pool, learned=learned or {}))
         return loaded[-1]
 
     yield load

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pytest
+from onnxruntime import RunOptions
 
 from serinus.core.dtypes import DType
 from serinus.core.errors import BadModelOutput
@@ -27,9 +28,9 @@ class FakeSession:
     def __init__(self, answer: Callable[[Tensor], list[Tensor]]) -> None:
         self.answer = answer
 
-    def run(self, output_names: Sequence[str], input_feed: Mapping[str, Tensor]) -> list[Tensor]:
-        assert list(output_names) == ["y"]
-        return self.answer(input_feed["x"])
+    def run(self, names: Sequence[str], feed: Mapping[str, Tensor], run_options: RunOptions) -> list[Tensor]:
+        assert (list(names), run_options.terminate) == (["y"], False)
+        return self.answer(feed["x"])
 
 
 def model_of(session: FakeSession, pool) -> OnnxModel:

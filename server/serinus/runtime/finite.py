@@ -1,5 +1,6 @@
 """Counts the rows whose outputs are not finite: no error, since callers may expect it, but a sign of a bad version."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -7,6 +8,8 @@ import numpy.typing as npt
 
 from serinus.core.dtypes import holds_floats
 from serinus.core.predictor import Tensors
+
+FEW = 16  # numbers, which are looked at sooner one by one: 0.5 against 2.2 microseconds for four of them
 
 
 def nonfinite_rows(outputs: Tensors, row_axes: Mapping[str, int | None], rows: int) -> int:
@@ -20,6 +23,8 @@ def nonfinite_rows(outputs: Tensors, row_axes: Mapping[str, int | None], rows: i
     bad: npt.NDArray[np.bool_] | None = None
     for name, tensor in outputs.items():
         if not holds_floats(tensor):
+            continue
+        if tensor.size <= FEW and all(map(math.isfinite, tensor.ravel().tolist())):
             continue
         finite = np.isfinite(tensor)
         if np.logical_and.reduce(finite, axis=None):

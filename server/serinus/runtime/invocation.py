@@ -2,6 +2,7 @@
 
 import ctypes
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import onnxruntime  # type: ignore[import-untyped]  # it ships no types
@@ -12,8 +13,11 @@ from serinus.core.predictor import Tensor, Tensors
 from serinus.core.signature import Signature
 from serinus.runtime.session import Session
 
-Invoke = Callable[[Session, Sequence[str], Tensors], Sequence[Tensor]]
-"""Outputs in the order of the names; raises InvalidInput, and whatever onnxruntime raises."""
+Invoke = Callable[[Session, Sequence[str], Tensors, Any], Sequence[Tensor]]
+"""Outputs in the order of the names, by a run with the last argument's options.
+
+Raises InvalidInput, and whatever onnxruntime raises.
+"""
 
 _BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16
 
@@ -35,24 +39,25 @@ def choose_invocation(signature: Signature) -> Invoke:
     return plainly
 
 
-def plainly(session: Session, names: Sequence[str], inputs: Tensors) -> Sequence[Tensor]:
+def plainly(session: Session, names: Sequence[str], inputs: Tensors, options: Any) -> Sequence[Tensor]:
     """Arrays in, arrays out."""
-    return session.run(names, {name: array if array.flags.aligned else array.copy() for name, array in inputs.items()})
+    feed = {name: array if array.flags.aligned else array.copy() for name, array in inputs.items()}
+    return session.run(names, feed, options)
 
 
-def with_strings(session: Session, names: Sequence[str], inputs: Tensors) -> Sequence[Tensor]:
+def with_strings(session: Session, names: Sequence[str], inputs: Tensors, options: Any) -> Sequence[Tensor]:
     """The same for models that take or give text: `bytes` here, `str` there, UTF-8 between them."""
     feed = {
         name: _decoded(name, array) if array.dtype.hasobject else array if array.flags.aligned else array.copy()
         for name, array in inputs.items()
     }
-    return [_encoded(array) if array.dtype.hasobject else array for array in session.run(names, feed)]
+    return [_encoded(array) if array.dtype.hasobject else array for array in session.run(names, feed, options)]
 
 
-def with_ort_values(session: Session, names: Sequence[str], inputs: Tensors) -> Sequence[Tensor]:
+def with_ort_values(session: Session, names: Sequence[str], inputs: Tensors, options: Any) -> Sequence[Tensor]:
     """The same for models with BF16, which onnxruntime does not exchange as numpy arrays."""
     feed = {name: _to_ort_value(array) for name, array in inputs.items()}
-    return [_from_ort_value(value) for value in session.run_with_ort_values(names, feed)]
+    return [_from_ort_value(value) for value in session.run_with_ort_values(names, feed, options)]
 
 
 def _decoded(name: str, array: Tensor) -> Tensor:

@@ -10,6 +10,9 @@ import time
 from collections.abc import Callable
 from typing import Any, Self, TypeVar
 
+from serinus.core.errors import ModelFailed
+from serinus.runtime.runs import RunHooks, RunsInProgress
+
 T = TypeVar("T")
 
 _Job = tuple[Callable[[], Any], "asyncio.Future[Any]", asyncio.AbstractEventLoop]
@@ -18,6 +21,7 @@ NICER = (
     5  # a third of the event loop's share: answers keep flowing while all threads compute, other programs keep going
 )
 STOP_S = 5.0  # a run that hangs must not hold up the end of the process
+MOST_LOST = 16  # threads given up; each holds a model's memory, and maybe a processor
 
 
 class ComputePool:
@@ -28,38 +32,47 @@ class ComputePool:
 
     Args:
         threads: How many, at least 1.
+        hooks: Told about each run, in slots 0 to `threads` - 1, and in slot `threads` for those of the thread that
+            enters the pool.
+
+    Attributes:
+        runs: What runs on these threads.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, *, hooks: RunHooks | None = None) -> None:
         self.threads = max(1, threads)
+        self.runs = RunsInProgress(hooks)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        # Daemons: a model that never returns must not keep the process from ending.
-        self._workers = [
-            threading.Thread(target=_work, args=(self._jobs,), name=f"compute-{index}", daemon=True)
-            for index in range(self.threads)
-        ]
+        self._workers = [_Worker(self._jobs, self.runs, slot, f"compute-{slot}") for slot in range(self.threads)]
+        self._lost = 0
         self._closed = False
 
     def __enter__(self) -> Self:
+        self.runs.take_unwatched_seat(self.threads)
         for worker in self._workers:
-            worker.start()
+            worker.thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._closed = True
+        self.runs.leave()
         for _worker in self._workers:
             self._jobs.put(None)
         give_up = time.monotonic() + STOP_S
         for worker in self._workers:
-            worker.join(max(0.0, give_up - time.monotonic()))
+            worker.thread.join(max(0.0, give_up - time.monotonic()))
 
     def __repr__(self) -> str:
-        return f"<ComputePool [{self.threads} threads, queued {self._jobs.qsize()}]>"
+        lost = f", lost {self._lost}" if self._lost else ""
+        return f"<ComputePool [{self.threads} threads{lost}, queued {self._jobs.qsize()}]>"
 
     async def run(self, work: Callable[[], T]) -> T:
         """What `work` returns or raises, called on one of the threads.
 
         A caller that is cancelled leaves at once: work that has not started is skipped, a result is dropped.
+
+        Raises:
+            ModelFailed: RUN_ENDED, because its thread was given up.
         """
         assert not self._closed, "the pool is closed: this is a bug"
         loop = asyncio.get_running_loop()
@@ -67,16 +80,63 @@ class ComputePool:
         self._jobs.put((work, future, loop))
         return await future
 
+    def replace(self, thread: str) -> bool:
+        """Give a thread up, by its name, whose work does not end, and start another in its place.
 
-def _work(jobs: queue.SimpleQueue[_Job | None]) -> None:
-    """One thread's life."""
-    step_back()
-    while (job := jobs.get()) is not None:
-        work, future, loop = job
-        if not future.cancelled():
-            _call(work, future, loop)
-        # An idle thread must not keep the last request's tensors alive.
-        del job, work, future, loop
+        Whoever waits for its work waits no longer. The thread goes on until its work ends, if it ever does.
+
+        Returns:
+            False if no thread of the pool has that name, or too many were given up.
+        """
+        for index, worker in enumerate(self._workers):
+            if worker.thread.name == thread and not self._closed and self._lost < MOST_LOST:
+                self._lost += 1
+                name = f"compute-{worker.slot}.{self._lost}"
+                other = self._workers[index] = _Worker(self._jobs, self.runs, worker.slot, name)
+                worker.give_up()
+                other.thread.start()
+                return True
+        return False
+
+
+class _Worker:
+    """One thread, and what it does."""
+
+    def __init__(self, jobs: queue.SimpleQueue[_Job | None], runs: RunsInProgress, slot: int, name: str) -> None:
+        self.slot = slot
+        # A daemon: a model that never returns must not keep the process from ending.
+        self.thread = threading.Thread(target=self._live, name=name, daemon=True)
+        self._jobs = jobs
+        self._runs = runs
+        self._job: _Job | None = None
+        self._is_lost = False
+
+    def give_up(self) -> None:
+        """Let whoever waits for its work go, and take no further work."""
+        self._is_lost = True
+        if (job := self._job) is not None:
+            _, future, loop = job
+            ended = ModelFailed("the run did not end", reason="RUN_ENDED")
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(_fail, future, ended)
+
+    def _live(self) -> None:
+        step_back()
+        self._runs.take_seat(self.slot)
+        while not self._is_lost:
+            job = self._jobs.get()
+            if self._is_lost:
+                self._jobs.put(job)  # it is for those who are left
+            elif job is None:
+                return
+            else:
+                self._job = job
+                work, future, loop = job
+                if not future.cancelled():
+                    _call(work, future, loop)
+                # An idle thread must not keep the last request's tensors alive.
+                self._job = None
+                del job, work, future, loop
 
 
 def _call(work: Callable[[], Any], future: "asyncio.Future[Any]", loop: asyncio.AbstractEventLoop) -> None:

@@ -12,44 +12,39 @@ from serinus.runtime.model_file import ModelFile
 from serinus.runtime.native_errors import is_out_of_memory, why_refused
 from serinus.runtime.options import SessionOptions
 from serinus.runtime.providers import check_granted, resolve_providers
-from serinus.runtime.signatures import Declared
+from serinus.runtime.signatures import Declares
 
 _SILENT = 4  # fatal only; what goes wrong is raised, and its text holds paths
 
 
-class Session(Protocol):
+class Session(Declares, Protocol):
     """What this program uses of `onnxruntime.InferenceSession`; `run` may be called by many threads at once."""
 
-    def run(self, output_names: Sequence[str], input_feed: Mapping[str, Any], /) -> list[Any]:
+    def run(self, output_names: Sequence[str], input_feed: Mapping[str, Any], run_options: Any, /) -> list[Any]:
         """Outputs as numpy arrays, in the order of `output_names`."""
         ...
 
-    def run_with_ort_values(self, output_names: Sequence[str], input_feed: Mapping[str, Any], /) -> list[Any]:
+    def run_with_ort_values(
+        self, output_names: Sequence[str], input_feed: Mapping[str, Any], run_options: Any, /
+    ) -> list[Any]:
         """The same with onnxruntime's own tensors."""
         ...
 
-    def get_inputs(self) -> Sequence[Declared]:
-        """What must be fed."""
-        ...
 
-    def get_overridable_initializers(self) -> Sequence[Declared]:
-        """What may be fed."""
-        ...
-
-    def get_outputs(self) -> Sequence[Declared]:
-        """What comes out."""
-        ...
-
-
-def open_session(file: ModelFile, options: SessionOptions) -> Session:
+def open_session(file: ModelFile, options: SessionOptions, *, threads: int | None = None) -> Session:
     """A session over the bytes that were checked.
+
+    Args:
+        file: Those bytes.
+        options: How to run them.
+        threads: Inside one run; None leaves it to the options.
 
     Raises:
         ModelRejected: onnxruntime refuses the model, or lacks what the options ask for.
     """
     providers = resolve_providers(options.providers)
     _check_age(file)
-    settings = _settings(options)
+    settings = _settings(threads or options.intra_op_threads)
     if file.external_data:
         buffers = list(file.external_data.values())
         settings.add_external_initializers_from_files_in_memory(
@@ -79,10 +74,10 @@ def _create(content: bytes, settings: Any, providers: Sequence[str]) -> Any:
     return session
 
 
-def _settings(options: SessionOptions) -> Any:
+def _settings(threads: int) -> Any:
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = _SILENT
-    settings.intra_op_num_threads = options.intra_op_threads
+    settings.intra_op_num_threads = threads
     settings.inter_op_num_threads = 1
     settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     # A thread that spins while it waits burns a core that another model, or the event loop, needs.
@@ -135,7 +130,7 @@ def _loads(opset: int, ir_version: int) -> bool:
         graph, opset_imports=[onnx.helper.make_opsetid("", opset)], ir_version=ir_version
     ).SerializeToString()
     try:
-        _create(model, _settings(SessionOptions()), ["CPUExecutionProvider"])
+        _create(model, _settings(1), ["CPUExecutionProvider"])
     except Exception:  # noqa: BLE001 - its exceptions share no base class
         return False
     return True

@@ -1,6 +1,7 @@
 """Reads what a model takes and gives from its session, and finds the axis that counts rows."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -43,6 +44,42 @@ class Declared(Protocol):
     def shape(self) -> Sequence[int | str | None]:
         """A length, a symbol, or None for each axis."""
         ...
+
+
+class Declares(Protocol):
+    """A session, as far as it says what it takes and gives."""
+
+    def get_inputs(self) -> Sequence[Declared]:
+        """What must be fed."""
+        ...
+
+    def get_overridable_initializers(self) -> Sequence[Declared]:
+        """What may be fed."""
+        ...
+
+    def get_outputs(self) -> Sequence[Declared]:
+        """What comes out."""
+        ...
+
+
+def read_signature(session: Declares, without_rank: frozenset[str]) -> Signature:
+    """What the model of a session takes and gives, before anything is known of rows.
+
+    Args:
+        session: Of the model.
+        without_rank: Names of tensors whose number of axes the file does not say.
+
+    Raises:
+        ModelRejected: a type or shape cannot be served.
+    """
+    read = functools.partial(read_spec, without_rank=without_rank)
+    return Signature(
+        inputs=(
+            *(read(declared, optional=False) for declared in session.get_inputs()),
+            *(read(declared, optional=True) for declared in session.get_overridable_initializers()),
+        ),
+        outputs=tuple(read(declared, optional=False) for declared in session.get_outputs()),
+    )
 
 
 def read_spec(declared: Declared, *, without_rank: frozenset[str], optional: bool) -> TensorSpec:

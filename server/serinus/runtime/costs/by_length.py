@@ -1,11 +1,12 @@
 """How long the runs of a model take whose calls choose lengths: by rows and padded length."""
 
 import bisect
+import dataclasses
 from collections.abc import Iterator
 
 from serinus.runtime.costs.by_rows import CostModel
 from serinus.runtime.costs.grid import Grid, Measured
-from serinus.runtime.costs.points import KnownCost
+from serinus.runtime.costs.points import BestPoint, KnownCost
 
 MOST_AGE = 16  # runs that a prediction may leave out: it is worked out anew no more often, while little is known more
 
@@ -35,6 +36,12 @@ class LengthCosts:
             for point in bucket.costs.known():
                 yield KnownCost(point.rows, bucket.length, point.seconds, point.runs)
 
+    def bests(self) -> Iterator[BestPoint]:
+        """The best rows so far by length, where anybody asked for them."""
+        for _, bucket in sorted(self._buckets.copy().items()):
+            for best in bucket.costs.bests():
+                yield dataclasses.replace(best, length=round(bucket.length))
+
     def observe(self, rows: int, seconds: float, length: int = 1) -> None:
         """Learn from one run of `rows` and that padded length, both at least 1, that took `seconds`."""
         bucket = self._bucket(length)
@@ -45,7 +52,9 @@ class LengthCosts:
 
     def restore(self, known: KnownCost) -> None:
         """Take over what was learned before."""
-        self._bucket(int(known.length)).costs.restore(known)
+        bucket = self._bucket(int(known.length))
+        bucket.length = known.length
+        bucket.costs.restore(dataclasses.replace(known, length=1.0))
         self._age = MOST_AGE
 
     def _bucket(self, length: int) -> Measured:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 
-from serinus.runtime.costs.points import KnownCost
+from serinus.runtime.costs.points import BestPoint, KnownCost
 
 BUCKETS = 40  # bucket k holds (2**(k-1), 2**k] rows; more rows than any memory holds
 OUTLIER = 4.0  # times the mean; within a bucket rows differ by a factor of 2 at most, so costs do too
@@ -30,6 +30,7 @@ class CostModel:
         "_asked",
         "_beside",
         "_best",
+        "_best_known",
         "_best_rate",
         "_count",
         "_curve",
@@ -61,6 +62,7 @@ class CostModel:
         self._steady = [False] * BUCKETS  # it has reached the least weight, and no run of it is suspect
         self._total = 0
         self._best = 1
+        self._best_known = 0
         self._best_rate = math.inf
         self._asked = -1
         self._rest_until = 0
@@ -76,6 +78,11 @@ class CostModel:
         for rows, seconds, count, lent in zip(self._rows, self._seconds, self._count, self._lent, strict=True):
             if count:
                 yield KnownCost(rows, 1.0, seconds, count - lent)
+
+    def bests(self) -> Iterator[BestPoint]:
+        """The best rows so far, without trials of others; nothing before anybody asked for them."""
+        if self._best_known:
+            yield BestPoint(1, self._best_known, self._best_rate if self._best_rate < math.inf else 0.0)
 
     def knows(self, bucket: int) -> bool:
         """Whether some run fell into a bucket."""
@@ -172,6 +179,8 @@ class CostModel:
 
     def restore(self, known: KnownCost) -> None:
         """Take over what was learned before: it speaks at once, and gives way to the first runs that say otherwise."""
+        if known.length != 1.0:
+            return  # calls chose lengths then
         bucket = (math.ceil(known.rows) - 1).bit_length()
         self._rows[bucket] = known.rows
         self._lent[bucket] = max(0, SETTLED - known.runs)
@@ -229,16 +238,16 @@ class CostModel:
                 # Calls of several rows leave the sizes below theirs without samples for ever.
                 if any(count >= SETTLED for count in self._count[bucket + 1 : (limit - 1).bit_length() + 1]):
                     continue
-                self._best_rate = rate or math.inf
+                self._best_known, self._best_rate = best, rate or math.inf
                 return size, 1
             doubled = self._rate(bucket)
             if doubled <= WORTH * rate:
-                self._best_rate = rate
+                self._best_known, self._best_rate = best, rate
                 if self._is_due(bucket) or rate > CHANGED * self._beside[bucket]:
                     return self._trial(size, bucket)
                 break
             below, best, best_bucket, rate = best, size, bucket, doubled
-        self._best_rate = rate or math.inf
+        self._best_known, self._best_rate = best, rate or math.inf
         self._patience[best_bucket] = SOON
         if best > 1:
             smaller = max(below, best // 2)
