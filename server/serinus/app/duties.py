@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 from serinus.app.worker_reports import WorkerReports
-from serinus.config.sections import WorkerSettings
+from serinus.config.supervision import Supervision
 from serinus.registry.files.staging import StagingArea
 from serinus.workers.casualties import Casualties
 from serinus.workers.control import Body
@@ -52,7 +52,7 @@ class Duties:
 
 @contextlib.asynccontextmanager
 async def open_duties(
-    settings: WorkerSettings, crew: Callable[[], Crew], *, uploads: Path, relay_s: float
+    settings: Supervision, crew: Callable[[], Crew], *, uploads: Path, relay_s: float
 ) -> AsyncIterator[Duties]:
     """The duties, as long as the block runs, which is to be longer than the workers live.
 

@@ -4,25 +4,18 @@ import contextlib
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from serinus.app.duties import Duties, open_duties
 from serinus.app.refusals import StartRefused, start_refusals
-from serinus.config.sections import (
-    DEFAULT_STATE,
-    DrainSettings,
-    GrpcSettings,
-    HttpSettings,
-    LoadingSettings,
-    LogSettings,
-    WorkerSettings,
-)
+from serinus.config.addresses import split_host_port
+from serinus.config.supervision import Supervision
 from serinus.telemetry.logs import get_logger
 from serinus.transport.http import HttpServer, http_face
 from serinus.workers.control import Body, Handler
 from serinus.workers.facts import Failure, WorkerState
 from serinus.workers.place import PlaceRules
-from serinus.workers.port import claim_port
+from serinus.workers.port import SharedPort, claim_port
 from serinus.workers.process import Launch, WorkerProcess
 from serinus.workers.restarts import RestartPolicy
 from serinus.workers.supervisor import Supervisor, WorkerHandler, WorkersRefused
@@ -32,38 +25,6 @@ log = get_logger("serinus.supervisor")
 _MARGIN_S = 5.0  # what a worker needs to go once its calls are over, on a machine whose cores are busy
 _ASKED_S = 1.0  # a probe is not kept waiting for longer
 _LOADS = 4  # the versions of one model, one after the other, or their turn behind those of others
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class SupervisedSettings:
-    """What a supervisor itself acts by; the rest is for the workers to read.
-
-    Attributes:
-        document: All settings, as `config.handing_over` made them. Holds secrets.
-    """
-
-    document: Mapping[str, Any] = dataclasses.field(repr=False)
-    state: Path
-    grpc: GrpcSettings
-    http: HttpSettings
-    workers: WorkerSettings
-    drain: DrainSettings
-    loading: LoadingSettings
-    logs: LogSettings
-
-    @classmethod
-    def read(cls, document: Mapping[str, Any]) -> Self:
-        """The settings in a document; they were valid when it was made."""
-        return cls(
-            document=document,
-            state=Path(document.get("state", DEFAULT_STATE)),
-            grpc=GrpcSettings.model_validate(document.get("grpc", {})),
-            http=HttpSettings.model_validate(document.get("http", {})),
-            workers=WorkerSettings.model_validate(document.get("workers", {})),
-            drain=DrainSettings.model_validate(document.get("drain", {})),
-            loading=LoadingSettings.model_validate(document.get("loading", {})),
-            logs=LogSettings.model_validate(document.get("logs", {})),
-        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -95,31 +56,33 @@ class SupervisedServer:
 
 
 @contextlib.asynccontextmanager
-async def supervised_server(settings: SupervisedSettings, command: Sequence[str]) -> AsyncIterator[SupervisedServer]:
+async def supervised_server(
+    supervision: Supervision, settings: Mapping[str, Any], command: Sequence[str]
+) -> AsyncIterator[SupervisedServer]:
     """A server whose workers have been started when the block begins, and are gone when it ends.
 
     Args:
-        settings: What the operator says.
+        supervision: What the operator says of it.
+        settings: All that the operator says, as `config.handing_over` made it, for the workers to read. Holds secrets.
         command: Begins a worker's process; see `Launch`.
 
     Raises:
         StartRefused: a port is taken.
     """
-    host = settings.grpc.host
     with contextlib.ExitStack() as held:
-        with start_refusals(f"cannot listen for gRPC on {settings.grpc.host_port}: "):
-            port = held.enter_context(claim_port(host, settings.grpc.port))
+        with start_refusals(f"cannot listen for gRPC on {supervision.grpc}: "):
+            port = held.enter_context(claim_port(*split_host_port(supervision.grpc)))
         async with contextlib.AsyncExitStack() as block:
             with start_refusals():
                 duties = await block.enter_async_context(
                     open_duties(
-                        settings.workers,
+                        supervision,
                         lambda: supervisor,
-                        uploads=settings.state / "staging",
-                        relay_s=_LOADS * settings.loading.timeout_s,
+                        uploads=Path(supervision.state) / "staging",
+                        relay_s=_LOADS * supervision.load_s,
                     )
                 )
-            supervisor = _supervisor(settings, command, duties, grpc_port=port.number)
+            supervisor = _supervisor(supervision, _sharing(settings, supervision, port), command, duties)
             await block.enter_async_context(supervisor)
             face = http_face(
                 exposition=duties.exposition,
@@ -127,43 +90,41 @@ async def supervised_server(settings: SupervisedSettings, command: Sequence[str]
                 is_ready=lambda: any(each.state is WorkerState.READY for each in supervisor.workers()),
                 ready_detail=_detail(supervisor),
             )
+            http_host, http_port = split_host_port(supervision.http)
             with start_refusals():
-                http = await block.enter_async_context(
-                    HttpServer(face, host=settings.http.host, port=settings.http.port)
-                )
+                http = await block.enter_async_context(HttpServer(face, host=http_host, port=http_port))
             yield SupervisedServer(supervisor, port.number, http.port)
 
 
-def _supervisor(settings: SupervisedSettings, command: Sequence[str], duties: Duties, *, grpc_port: int) -> Supervisor:
-    workers, drain = settings.workers, settings.drain
-    document = {
-        **settings.document,
-        "grpc": {**settings.document.get("grpc", {}), "host_port": _at(settings, grpc_port)},
-    }
-    launch = Launch(command, workers.count)
+def _supervisor(
+    supervision: Supervision, settings: Mapping[str, Any], command: Sequence[str], duties: Duties
+) -> Supervisor:
+    launch = Launch(command, supervision.workers)
 
     def begin(index: int, *, handlers: Mapping[str, Handler]) -> WorkerProcess:
         return WorkerProcess(launch, index, handlers=handlers, on_end=duties.ended)
 
     async def told_settings(_index: int, _body: Body) -> Body:
-        return document
+        return dict(settings)
 
     handlers: dict[str, WorkerHandler] = {"settings": told_settings, **duties.handlers()}
     return Supervisor(
-        count=workers.count,
+        count=supervision.workers,
         begin=begin,
         rules=PlaceRules(
-            ready_s=workers.ready_s,
-            restarts=RestartPolicy(first_wait_s=workers.backoff_s, longest_wait_s=workers.longest_backoff_s),
+            ready_s=supervision.ready_s,
+            restarts=RestartPolicy(first_wait_s=supervision.backoff_s, longest_wait_s=supervision.longest_backoff_s),
         ),
-        patience_s=drain.notice_s + drain.grace_s + _MARGIN_S,
+        patience_s=supervision.leave_s + _MARGIN_S,
         handlers=handlers,
     )
 
 
-def _at(settings: SupervisedSettings, port: int) -> str:
-    host = settings.grpc.host
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+def _sharing(settings: Mapping[str, Any], supervision: Supervision, port: SharedPort) -> dict[str, Any]:
+    """The settings with the port that was claimed, which any may have been asked for."""
+    host, _ = split_host_port(supervision.grpc)
+    address = f"[{host}]:{port.number}" if ":" in host else f"{host}:{port.number}"
+    return {**settings, "grpc": {**settings.get("grpc", {}), "host_port": address}}
 
 
 def _detail(supervisor: Supervisor) -> Callable[[], Awaitable[Mapping[str, Any]]]:

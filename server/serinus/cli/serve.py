@@ -1,5 +1,7 @@
 """`serinus serve`: a server in the foreground."""
 
+import dataclasses
+
 from serinus.cli.handover import hand_over
 from serinus.cli.json_option import JsonOption
 from serinus.cli.server_flags import (
@@ -20,7 +22,7 @@ from serinus.cli.server_flags import (
     refused,
 )
 from serinus.config.errors import ConfigError
-from serinus.config.handing_over import document_of
+from serinus.config.handing_over import document_of, supervision_of
 
 
 def serve(
@@ -63,10 +65,12 @@ def serve(
     except ConfigError as error:
         raise refused(error) from error
     if settings.workers.count:
-        document = document_of(settings)
         # Where standard error goes is seen here; workers must not decide for themselves.
-        document["logs"] = {"level": settings.logs.level, "format": chosen_log_format(settings)}
-        hand_over({"settings": document, "as_json": as_json})
+        log_format = chosen_log_format(settings)
+        document = document_of(settings)
+        document["logs"] = {"level": settings.logs.level, "format": log_format}
+        supervision = dataclasses.asdict(supervision_of(settings, log_format=log_format))
+        hand_over({"supervision": supervision, "settings": document, "as_json": as_json})
     # Here and not above: onnxruntime takes a second that supervisors and the other commands would wait for.
     from serinus.cli.serving import run_server  # noqa: PLC0415 - see the line above
 

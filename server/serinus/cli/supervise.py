@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from serinus.app.refusals import StartRefused
-from serinus.app.supervised import SupervisedServer, SupervisedSettings, supervised_server
+from serinus.app.supervised import SupervisedServer, supervised_server
 from serinus.cli.announcing import Announcement, announce
 from serinus.cli.loops import loop_factory
 from serinus.cli.output import ExitCode
 from serinus.cli.signals import StopSignals
 from serinus.cli.worker import worker_command
+from serinus.config.supervision import Supervision
 from serinus.telemetry.log_fields import visible
 from serinus.telemetry.logs import configure_logs
 
@@ -21,13 +22,13 @@ def supervise(handed: Mapping[str, Any]) -> int:
     """Have workers serve until SIGTERM or SIGINT, let them answer the calls in flight, and return an exit code.
 
     Args:
-        handed: `settings`, as `config.handing_over` made them, and whether to announce `as_json`.
+        handed: `supervision` and `settings`, as `config.handing_over` made them, and whether to announce `as_json`.
     """
-    settings = SupervisedSettings.read(handed["settings"])
-    logs = configure_logs(sys.stderr, settings.logs.level, json=settings.logs.format == "json")
+    supervision = Supervision(**handed["supervision"])
+    logs = configure_logs(sys.stderr, supervision.log_level, json=supervision.log_format == "json")
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(_supervise(settings, as_json=handed["as_json"]))
+            runner.run(_supervise(supervision, handed["settings"], as_json=handed["as_json"]))
     except StartRefused as error:
         sys.stderr.write(f"error: {visible(str(error))}\n")
         return ExitCode.FAILED
@@ -36,7 +37,7 @@ def supervise(handed: Mapping[str, Any]) -> int:
     return ExitCode.OK
 
 
-async def _supervise(settings: SupervisedSettings, *, as_json: bool) -> None:
+async def _supervise(supervision: Supervision, settings: Mapping[str, Any], *, as_json: bool) -> None:
     supervising = asyncio.current_task()
     assert supervising is not None, "this is a bug: a coroutine that runs is in a task"
     server: SupervisedServer | None = None
@@ -60,10 +61,10 @@ async def _supervise(settings: SupervisedSettings, *, as_json: bool) -> None:
 
     with StopSignals(stop, hang_up=hang_up, end_process=end_process) as signals:
         try:
-            async with supervised_server(settings, worker_command()) as server:
+            async with supervised_server(supervision, settings, worker_command()) as server:
                 announced = await server.started()
                 is_ready = True
-                announce(_announcement(settings, server, announced), as_json=as_json)
+                announce(_announcement(supervision, server, announced), as_json=as_json)
                 await server.supervisor.told_to_leave.wait()
                 await server.supervisor.drain()
         except asyncio.CancelledError:
@@ -71,13 +72,11 @@ async def _supervise(settings: SupervisedSettings, *, as_json: bool) -> None:
                 raise
 
 
-def _announcement(
-    settings: SupervisedSettings, server: SupervisedServer, models: list[tuple[str, str]]
-) -> Announcement:
+def _announcement(supervision: Supervision, server: SupervisedServer, models: list[tuple[str, str]]) -> Announcement:
     return Announcement(
-        grpc=settings.grpc.host_port,
+        grpc=supervision.grpc,
         grpc_port=server.grpc_port,
-        http=settings.http.host_port,
+        http=supervision.http,
         http_port=server.http_port,
         models=models,
         workers=[(worker.index, worker.pid or 0) for worker in server.supervisor.workers()],

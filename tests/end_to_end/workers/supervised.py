@@ -109,6 +109,13 @@ def _lives(pid: int) -> bool:
         return False
 
 
+async def until_free(port: int) -> None:
+    """Wait until somebody could listen there; a process's sockets outlive its entry in the list by a moment."""
+    async with asyncio.timeout(_WAIT_S):
+        while not is_free(port):  # noqa: ASYNC110 - the system knows it alone
+            await asyncio.sleep(_LOOK_S)
+
+
 def is_free(port: int) -> bool:
     """Whether somebody could listen there now, sharing it with nobody."""
     try:

@@ -65,9 +65,9 @@ def test_no_secret_is_on_a_command_line_or_in_an_environment(pair: Supervised) -
 
 
 def test_the_supervisor_is_light(pair: Supervised) -> None:
-    """It holds no model, no array library and no gRPC."""
+    """It holds no model, no array library, no gRPC, and nothing of what read its settings."""
     loaded = Path(f"/proc/{pair.process.pid}/maps").read_text()
-    assert [name for name in ("onnxruntime", "cygrpc", "numpy", "ml_dtypes") if name in loaded] == []
+    assert [name for name in ("onnxruntime", "cygrpc", "numpy", "pydantic") if name in loaded] == []
 
 
 @pytest.mark.parametrize("reuse_port", [False, True])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from serinus_client import AsyncClient, SerinusError, Transport
-from tests.end_to_end.workers.supervised import Supervised, is_free, supervised, until_gone
+from tests.end_to_end.workers.supervised import Supervised, is_free, supervised, until_free, until_gone
 
 TRIPS_OF_A_SECOND = 400_000
 TRIPS_WITHOUT_END = 2**40
@@ -62,7 +62,7 @@ async def test_no_orphan_holds_the_port_of_a_killed_supervisor(models_folder: Pa
         assert not is_free(server.ready["grpc_port"])
         await server.end(signal.SIGKILL)
         await until_gone(processes(server))
-        assert is_free(server.ready["grpc_port"])
+        await until_free(server.ready["grpc_port"])
 
 
 async def test_a_client_can_drain_all_workers(models_folder: Path) -> None:
