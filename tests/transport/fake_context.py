@@ -2,14 +2,9 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import NoReturn
 
 import grpc
 import grpc.aio
-
-
-class Aborted(Exception):
-    """What `abort` raises; grpc.aio's own class cannot be told apart from other errors either."""
 
 
 class FakeContext:
@@ -18,7 +13,6 @@ class FakeContext:
     Attributes:
         introduced: The metadata that the handler sent before any message, or None.
         written: The messages that the handler wrote, in order.
-        aborted: Code, message and trailers with which it ended the call.
         window: While it is not set, writes wait, as they do for a client that does not read.
         reading: Set while the handler waits for a message.
         reads: Messages that were taken.
@@ -29,7 +23,9 @@ class FakeContext:
     def __init__(self, *, remaining_s: float | None = None, metadata: Sequence[tuple[str, str]] = ()) -> None:
         self.introduced: tuple[tuple[str, str], ...] | None = None
         self.written: list[bytes] = []
-        self.aborted: list[tuple[grpc.StatusCode, str, tuple[tuple[str, str | bytes], ...]]] = []
+        self._code: grpc.StatusCode | None = None
+        self._details = ""
+        self._trailers: tuple[tuple[str, str | bytes], ...] = ()
         self.window = asyncio.Event()
         self.window.set()
         self.reading = asyncio.Event()
@@ -82,11 +78,20 @@ class FakeContext:
         self.written.append(message)
         self._wrote.set()
 
-    async def abort(
-        self, code: grpc.StatusCode, details: str = "", trailing_metadata: tuple[tuple[str, str | bytes], ...] = ()
-    ) -> NoReturn:
-        self.aborted.append((code, details, trailing_metadata))
-        raise Aborted
+    @property
+    def aborted(self) -> list[tuple[grpc.StatusCode, str, tuple[tuple[str, str | bytes], ...]]]:
+        """Code, message and trailers with which the handler ended the call, if it did so with a status."""
+        return [] if self._code is None else [(self._code, self._details, self._trailers)]
+
+    def set_code(self, code: grpc.StatusCode) -> None:
+        assert self._code is None
+        self._code = code
+
+    def set_details(self, details: str) -> None:
+        self._details = details
+
+    def set_trailing_metadata(self, trailing_metadata: tuple[tuple[str, str | bytes], ...]) -> None:
+        self._trailers = trailing_metadata
 
     def peer(self) -> str:
         return "ipv4:127.0.0.1:50312"

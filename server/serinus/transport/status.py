@@ -1,11 +1,13 @@
 """The one table from the program's errors to status codes, and how an error looks on the wire."""
 
 import dataclasses
+import functools
 import re
 from collections.abc import Mapping
 
 import grpc
 from google.protobuf import duration_pb2
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from serinus.core import errors
@@ -63,22 +65,43 @@ class WireStatus:
 
     def trailers(self) -> tuple[tuple[str, str | bytes], ...]:
         """`grpc-status-details-bin`, and `grpc-retry-pushback-ms` when the caller may come back."""
-        status = status_pb2.Status(code=self.number, message=self.message)
-        status.details.add().Pack(error_details_pb2.ErrorInfo(reason=self.reason, domain=_DOMAIN, metadata=self.facts))
+        # Serialised messages put end to end are one message with all their details: those of refusals, which are many
+        # when there is no time for them, are the same again and again.
+        status = status_pb2.Status(code=self.number, message=self.message).SerializeToString()
+        if self.facts:
+            status += _detail(error_details_pb2.ErrorInfo(reason=self.reason, domain=_DOMAIN, metadata=self.facts))
+        else:
+            status += _error_info(self.reason)
         if self.field:
             violation = error_details_pb2.BadRequest.FieldViolation(
                 field=printable(self.field), description=self.message
             )
-            status.details.add().Pack(error_details_pb2.BadRequest(field_violations=[violation]))
+            status += _detail(error_details_pb2.BadRequest(field_violations=[violation]))
         if self.retry_after_ms is None:
-            return (("grpc-status-details-bin", status.SerializeToString()),)
-        delay = duration_pb2.Duration()
-        delay.FromMilliseconds(self.retry_after_ms)
-        status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
+            return (("grpc-status-details-bin", status),)
         return (
-            ("grpc-status-details-bin", status.SerializeToString()),
+            ("grpc-status-details-bin", status + _retry_info(self.retry_after_ms)),
             ("grpc-retry-pushback-ms", str(self.retry_after_ms)),
         )
+
+
+def _detail(message: Message) -> bytes:
+    """A serialised Status that holds nothing but this detail."""
+    status = status_pb2.Status()
+    status.details.add().Pack(message)
+    return status.SerializeToString()
+
+
+@functools.lru_cache(maxsize=256)  # as many reasons as the program has, and a few more
+def _error_info(reason: str) -> bytes:
+    return _detail(error_details_pb2.ErrorInfo(reason=reason, domain=_DOMAIN))
+
+
+@functools.lru_cache(maxsize=1024)
+def _retry_info(retry_after_ms: int) -> bytes:
+    delay = duration_pb2.Duration()
+    delay.FromMilliseconds(retry_after_ms)
+    return _detail(error_details_pb2.RetryInfo(retry_delay=delay))
 
 
 def status_of(error: errors.ServerError) -> WireStatus:
@@ -108,6 +131,8 @@ def internal_error(error_id: str) -> WireStatus:
 
 def printable(text: str) -> str:
     """`text` in printable ASCII, control and other characters escaped, at most 512 characters."""
+    if len(text) <= _LONGEST_MESSAGE and text.isascii() and text.isprintable():
+        return text  # nearly always
     # Cut first as well: a name can be as long as a message, and each character grows at most.
     return _UNPRINTABLE.sub(_escape, text[:_LONGEST_MESSAGE])[:_LONGEST_MESSAGE]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from serinus.core.criticality import Criticality
 
-MOST_ACCOUNTS = 64
+MOST_ACCOUNTS = 32
 """Tenants told apart at once; the names are the callers' to choose, and each costs every run a look."""
 
 OTHERS = "\0others"  # the account of all further ones; no tenant's name has control characters
@@ -57,11 +57,6 @@ class Share:
     def criticality(self) -> Criticality:
         """Who goes when not all can be answered."""
         return self.place[1]
-
-    @property
-    def has_deadline(self) -> bool:
-        """Whether the callers said how long they wait."""
-        return self.place[3]
 
 
 class FairShares:
@@ -125,14 +120,15 @@ class FairShares:
         before = own = siblings = 0
         others: list[Share] = []
         for share in self._shares.values():
-            other = (share.level, share.criticality if has_stood else 0)
+            its_level, its_criticality, its_tenant, its_deadline = share.place
+            other = (its_level, its_criticality if has_stood else 0)
             if other > urgency:
                 continue
             if other < urgency:
                 before += share.rows
-            elif share.account.tenant != tenant:
+            elif its_tenant != tenant:
                 others.append(share)
-            elif share.has_deadline is has_deadline:
+            elif its_deadline is has_deadline:
                 own += share.rows
             else:
                 siblings += share.rows
