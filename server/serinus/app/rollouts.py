@@ -19,6 +19,7 @@ from serinus.config.settings import Settings
 from serinus.lifecycle.models import Models
 from serinus.registry.rollouts import RolloutStore
 from serinus.rollout.control.controller import Controller
+from serinus.rollout.judging.statistics.special import special
 from serinus.rollout.operators.rollouts import Rollouts
 from serinus.rollout.operators.watching import Watching
 from serinus.rollout.reporting.metric_reports import MetricReports
@@ -79,6 +80,7 @@ class RolloutParts:
                 bool(settings.webhooks.urls)
                 or any(model.traffic.rollout for model in store.follower.snapshot.models.values())
             ),
+            prepare=functools.partial(asyncio.to_thread, special),
         )
         self.webhooks = self._webhooks(settings.webhooks, store, metrics)
         self._reporting = Reporting(

@@ -23,6 +23,10 @@ _LEAVING_S = 1.0  # otherwise others take the lease when it has been silent for 
 _log = get_logger(__name__)
 
 
+async def _nothing() -> None:
+    """Nothing is to be made ready."""
+
+
 class Controller:
     """Looks at every rollout that has not ended, and moves it; only while this server has the lease.
 
@@ -39,6 +43,7 @@ class Controller:
         interval_s: Between two looks.
         lost_after_s: A server that has said nothing new for so long is taken for dead; no look takes longer.
         has_active: Whether there is a rollout that has not ended, as far as this server knows.
+        prepare: Has what judging takes ready; awaited before the first look at a rollout.
         sleep: Waits for seconds; for tests.
         judge: Says what to think of the evidence.
     """
@@ -55,6 +60,7 @@ class Controller:
         interval_s: float,
         lost_after_s: float,
         has_active: Callable[[], bool],
+        prepare: Callable[[], Awaitable[object]] = _nothing,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         judge: Judge = judge_by_guardrails,
     ) -> None:
@@ -63,6 +69,7 @@ class Controller:
         self._monotonic = monotonic
         self._interval_s = interval_s
         self._has_active = has_active
+        self._prepare = prepare
         self._sleep = sleep
         self._leadership = Leadership(journal, server=server, monotonic=monotonic, lost_after_s=lost_after_s)
         self._one_rollout = functools.partial(
@@ -100,6 +107,7 @@ class Controller:
         if not self._has_active():
             await self._leave()
             return
+        await self._prepare()
         lease = await self._leadership.claim()
         if lease is None:
             self._rollouts.clear()

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
-from scipy.special import betaincinv  # type: ignore[import-untyped]  # scipy comes without types
 
 from serinus.config.rollout_spec import RolloutSpec
 from serinus.core.version import ModelVersion, Version
 from serinus.rollout.judging.evidence import Evidence, fold
 from serinus.rollout.judging.judge import judge
+from serinus.rollout.judging.statistics.special import special
 from serinus.rollout.machine.machine import advance
 from serinus.rollout.machine.plan import new_rollout
 from serinus.rollout.rollout import Followed, Judged, Outcome, Prepared, Promote, Rollout, Status
@@ -129,8 +129,8 @@ def summary(played: Sequence[Played]) -> Simulated:
 def exact_interval(hits: int, runs: int) -> tuple[float, float]:
     """Ends of the exact 95 % interval of a share (Clopper and Pearson 1934)."""
     tail = (1.0 - _CONFIDENCE) / 2
-    low = float(betaincinv(hits, runs - hits + 1, tail)) if hits else 0.0
-    high = float(betaincinv(hits + 1, runs - hits, 1.0 - tail)) if hits < runs else 1.0
+    low = float(special().betaincinv(hits, runs - hits + 1, tail)) if hits else 0.0
+    high = float(special().betaincinv(hits + 1, runs - hits, 1.0 - tail)) if hits < runs else 1.0
     return low, high
 
 
