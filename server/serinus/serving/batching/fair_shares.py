@@ -58,6 +58,11 @@ class Share:
         """Who goes when not all can be answered."""
         return self.place[1]
 
+    @property
+    def has_deadline(self) -> bool:
+        """Whether the callers said how long they wait."""
+        return self.place[3]
+
 
 class FairShares:
     """The shares of all that wait in one queue.
