@@ -16,7 +16,7 @@ import random
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import uvloop
@@ -144,12 +144,13 @@ class WatchedServer:
 
 
 @contextlib.asynccontextmanager
-async def watched_server(folder: Path, config: str) -> AsyncIterator[WatchedServer]:
+async def watched_server(folder: Path, config: str, *, under: Sequence[str] = ()) -> AsyncIterator[WatchedServer]:
     """A server that is ready when the block begins and must end with exit code 0 when the block ends.
 
     Args:
         folder: Its configuration and log lie there; relative paths start there.
         config: TOML: top-level keys, then tables, without addresses.
+        under: A command that takes another one and becomes it, such as `prlimit --nofile=64`.
 
     Raises:
         AssertionError: it did not start, or did not end well; the log says why.
@@ -157,7 +158,7 @@ async def watched_server(folder: Path, config: str) -> AsyncIterator[WatchedServ
     file, log = folder / "serinus.toml", folder / "log.jsonl"
     file.write_text(with_ports(config))
     with log.open("w") as errors:
-        process = await _start(file, stderr=errors.fileno())
+        process = await _start(file, stderr=errors.fileno(), under=under)
         try:
             assert process.stdout is not None, "it has a pipe"
             line = await asyncio.wait_for(process.stdout.readline(), _START_S)
@@ -184,13 +185,17 @@ async def refused_start(folder: Path, config: str, **environment: str) -> tuple[
 
 def with_ports(config: str) -> str:
     """A configuration with addresses: any free ports of this machine."""
-    keys, table, tables = config.partition("\n[")
-    ports = '[grpc]\nhost_port = "127.0.0.1:0"\n[http]\nhost_port = "127.0.0.1:0"\n'
-    return f"{keys}\n{ports}{table}{tables}"
+    for head in ("[grpc]\n", "[http]\n"):
+        address = f'{head}host_port = "127.0.0.1:0"\n'
+        config = config.replace(head, address) if head in config else f"{config}\n{address}"
+    return config
 
 
-async def _start(config: Path, *, stderr: int, **environment: str) -> asyncio.subprocess.Process:
+async def _start(
+    config: Path, *, stderr: int, under: Sequence[str] = (), **environment: str
+) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
+        *under,
         sys.executable,
         __file__,
         str(config),

@@ -12,6 +12,7 @@ import grpc.aio
 
 from serinus.config.sections import GrpcSettings
 from serinus.telemetry.logs import get_logger
+from serinus.transport.connection_limit import NO_LIMIT, most_connections_now
 from serinus.transport.listeners import stop_listening
 from serinus.transport.thread_policy import threads_that_wait_their_turn
 
@@ -63,7 +64,8 @@ class GrpcServer:
     ) -> None:
         self._settings = settings
         with threads_that_wait_their_turn():
-            self._server = grpc.aio.server(options=server_options(settings, rng, use))
+            options = server_options(settings, rng, use, connections=most_connections_now())
+            self._server = grpc.aio.server(options=options)
         self._server.add_generic_rpc_handlers(tuple(handlers))
         self.port = self._listen(tls)
 
@@ -100,13 +102,16 @@ class GrpcServer:
         await self._server.stop(grace_s)
 
 
-def server_options(settings: GrpcSettings, rng: random.Random, use: PortUse = PortUse.ALONE) -> list[tuple[str, int]]:
+def server_options(
+    settings: GrpcSettings, rng: random.Random, use: PortUse = PortUse.ALONE, *, connections: int = NO_LIMIT
+) -> list[tuple[str, int]]:
     """Channel arguments of grpc core, in its units."""
     age_s = settings.max_connection_age_s * (1 + settings.max_connection_age_jitter * rng.uniform(-1, 1))
     return [
         ("grpc.so_reuseport", use.value),
         # Of one connection; far above what clients do, far below what would hurt.
         ("grpc.max_concurrent_streams", _MOST_STREAMS),
+        ("grpc.max_allowed_incoming_connections", connections),
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_send_message_length", settings.max_message_bytes),
         ("grpc.keepalive_time_ms", _ms(settings.keepalive_time_s)),
