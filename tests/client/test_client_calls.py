@@ -11,6 +11,7 @@ from serinus_api.v1 import predict_pb2 as pb
 from serinus_client import (
     NO_RETRIES,
     AsyncClient,
+    Criticality,
     DeadlineExceeded,
     FrameLimits,
     InvalidInput,
@@ -60,6 +61,8 @@ async def test_a_prediction_carries_everything_there_and_back(server, transport)
             routing_key="user-7",
             attributes={"cohort": "beta"},
             priority=2,
+            criticality="sheddable",
+            tenant="acme",
             request_id="r1",
         )
     assert prediction.outputs.keys() == {"y"}
@@ -79,9 +82,26 @@ async def test_a_prediction_carries_everything_there_and_back(server, transport)
         routing_key="user-7",
         attributes={"cohort": "beta"},
         priority=2,
+        criticality=pb.CRITICALITY_SHEDDABLE,
+        tenant="acme",
     )
     assert server.info_requests == [pb.GetModelInfoRequest(model="m", version="1.0.0")]
     assert [metadata["authorization"] for metadata in server.metadata] == ["key", "key"]
+
+
+async def test_a_client_says_for_all_calls_on_whose_account_they_are(server):
+    """And how much they matter, unless a call says so itself; a call that matters like no other is a mistake."""
+    async with AsyncClient(server.target, tenant="acme", criticality=Criticality.SHEDDABLE) as client:
+        await client.call("m", {"x": X})
+        await client.call("m", {"x": X}, tenant="", criticality="critical")
+        with pytest.raises(ValueError, match="criticality: expected one of critical, default, sheddable, got 'urgent'"):
+            await client.call("m", {"x": X}, criticality="urgent")
+    with pytest.raises(ValueError, match="criticality: expected one of critical, default, sheddable, got ''"):
+        AsyncClient(server.target, criticality="")
+    assert [(call.tenant, call.criticality) for call in server.calls] == [
+        ("acme", pb.CRITICALITY_SHEDDABLE),
+        ("", pb.CRITICALITY_CRITICAL),
+    ]
 
 
 @pytest.mark.parametrize(
