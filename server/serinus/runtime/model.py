@@ -356,7 +356,7 @@ class OnnxModel:
         self._know(learned)
 
     def try_wide(self, file: ModelFile) -> None:
-        """Open a second session, for calls that have the machine to themselves, if a run on more threads is faster.
+        """Open a second session, for calls that have the machine to themselves, if that may be faster.
 
         Blocks for about half of `SessionOptions.warm_up_s`, and for as long as opening takes.
         """
@@ -364,7 +364,7 @@ class OnnxModel:
         # What a run of a guessed length costs is good for this comparison only.
         guessed = has_open_lengths(self.signature, self._options.samples)
         learned = Learned(self.signature, quick_s=0.0) if guessed else self._learned
-        self._wide = try_wide(file, self._session, self.signature, self._options, learned, self._run_s)
+        self._wide = try_wide(file, self.size_bytes, self._session, self.signature, self._options, learned, self._run_s)
 
     def _run_s(self, session: Session, observe: Observe, row: Tensors) -> float:
         return self._run(session, observe, Request(row, deadline=0.0)).compute_s

@@ -22,7 +22,9 @@ from serinus.runtime.synthetic import synthetic_row
 MOST_BYTES: Final = 64 << 20
 LEAST_S: Final = 1e-3  # a run of a row: below it, waking other threads takes what they could save
 WORTH: Final = 0.9  # of the time on one thread
-TRIAL: Final = 256  # decisions, one of which is for what has lost: too few to be seen in the slowest hundredth
+# The trial takes place while others serve, and cannot be had again; small models are left to their calls to judge.
+SMALL_BYTES, UNDECIDED = 16 << 20, 1.25
+TRIAL: Final = 64  # decisions, one of which is for what has lost
 LENGTHS: Final = (64, 8, 32, 512)  # as the warm-up guesses them, the likeliest one that is long enough to matter first
 _PAIRS: Final = 5
 
@@ -67,16 +69,20 @@ def may_pay(options: SessionOptions, size_bytes: int) -> bool:
 
 def try_wide(
     file: ModelFile,
+    size_bytes: int,
     narrow: Session,
     signature: Signature,
     options: SessionOptions,
     learned: Learned,
     run_s: RunOn,
 ) -> WideSession | None:
-    """A second session over the same bytes, if it runs a row clearly faster than the one that there is; else None.
+    """A second session over the same bytes, if it runs a row clearly faster than the one that there is.
+
+    None if it does not, but for a small model where it is not clearly slower either.
 
     Args:
         file: Those bytes.
+        size_bytes: How many there are.
         narrow: The session that there is.
         signature: What the model takes and gives.
         options: How it is run, and for how long it may be tried.
@@ -95,7 +101,8 @@ def try_wide(
         )
     except (ModelRejected, ModelFailed, BadModelOutput):
         return None  # the one session that there is serves
-    return WideSession(session, options.lone_threads) if wide_s < WORTH * narrow_s else None
+    limit = UNDECIDED if size_bytes <= SMALL_BYTES else WORTH
+    return WideSession(session, options.lone_threads) if wide_s < limit * narrow_s else None
 
 
 def _a_row(signature: Signature, samples: Tensors, run_s: Callable[[Tensors], float]) -> Tensors | None:
