@@ -85,10 +85,9 @@ class Spread:
         renew_s: Seconds after which a stream is replaced by a new one on a new connection, and DNS names are resolved
             again: so that servers behind a load balancer, or that were added to a name, get their share.
         jitter: Share of that by which streams differ, so that clients which began together do not renew together.
-        tries_per_worker: New connections to a server, for each of its workers, until it is believed that the kernel
-            will not give this client a connection to those that are missing; the next renewal tries again.
-        first_pause_s: Before the second of them; each further pause is half as long again.
-        longest_pause_s: Beyond which pauses do not grow.
+        first_pause_s: Before the second connection that is tried to meet a worker which no stream reaches; each further
+            pause is half as long again.
+        longest_pause_s: Beyond which pauses do not grow: as long as a worker that came back may go without calls.
         connect_s: Seconds after which a replica that cannot be reached is given up for now, where there are others.
         first_rest_s: How long it is then left alone, twice as long after each further failure.
         longest_rest_s: Beyond which that does not grow.
@@ -96,9 +95,8 @@ class Spread:
 
     renew_s: float = 600.0  # a new server has its share within ten minutes, and a connection costs nothing at that rate
     jitter: float = 0.2
-    tries_per_worker: int = 4  # of 2 workers both are found with 255 of 256 clients, of 8 all with 9 of 10
-    first_pause_s: float = 0.02  # a dozen connections within a second or two: no burden, and soon enough
-    longest_pause_s: float = 1.0
+    first_pause_s: float = 0.02  # a dozen connections within five seconds: no burden, and all of a few workers found
+    longest_pause_s: float = 15.0  # a worker that died is back within seconds; one connection then costs nothing
     connect_s: float = 2.0  # a connection within one continent takes a tenth of this, lost packet included
     first_rest_s: float = 0.5
     longest_rest_s: float = 30.0  # a replica that came back gets its share within half a minute
@@ -109,8 +107,6 @@ class Spread:
                 raise ValueError(f"{name}: expected more than 0, got {getattr(self, name)}")
         if not 0 <= self.jitter < 1:
             raise ValueError(f"jitter: expected at least 0 and below 1, got {self.jitter}")
-        if self.tries_per_worker < 0:
-            raise ValueError(f"tries_per_worker: expected at least 0, got {self.tries_per_worker}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -153,12 +153,12 @@ class Replica:
             except TimeoutError:
                 is_timely = True
             self._changed.clear()
-            if is_timely and self._is_incomplete():
-                self._tries += 1
-                await self._find_another()
-            elif is_timely:
+            if is_timely and self._loop.time() >= self._renew_at:
                 self._plan_renewal()
                 await self._renew()
+            elif is_timely and self._is_incomplete():
+                self._tries += 1
+                await self._find_another()
 
     def _plan_renewal(self) -> None:
         jitter = self._spread.jitter
@@ -173,13 +173,13 @@ class Replica:
         return min(renewal_s, self._spread.longest_pause_s, pause_s)
 
     def _is_incomplete(self) -> bool:
-        """Whether there are workers to be found that no stream reaches, and tries left to find them."""
+        """Whether there are workers that no stream reaches."""
         proven = [stream for stream in self.streams if stream.is_proven]
         if not proven:
             return False
         count = max(stream.worker[1] for stream in proven)
         found = {stream.worker[0] for stream in proven}
-        return len(found) < count and self._tries < self._spread.tries_per_worker * count
+        return len(found) < count
 
     async def _find_another(self) -> None:
         """Open a connection, and keep it if it meets a worker that no stream reaches yet."""

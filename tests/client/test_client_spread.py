@@ -11,7 +11,7 @@ from serinus_client import NO_RETRIES, AsyncClient, RetryPolicy, Spread, Transpo
 from tests.client.fake_server import FakeServer, echo, loop_errors
 
 X = np.array([[1.0, 2.0]], np.float32)
-EAGER = Spread(first_pause_s=0.001, longest_pause_s=0.01, tries_per_worker=50, first_rest_s=0.05)
+EAGER = Spread(first_pause_s=0.001, longest_pause_s=0.01, first_rest_s=0.05)
 PATIENT = RetryPolicy(attempts=50, first_wait_s=0.01, budget_floor=100.0)
 
 
@@ -121,7 +121,7 @@ async def test_a_worker_that_goes_away_costs_nobody_a_call_that_may_be_repeated(
 
 async def test_old_streams_are_replaced_by_new_ones_without_losing_a_call():
     """On new connections, so that a load balancer may choose anew."""
-    spread = Spread(renew_s=0.02, first_pause_s=0.001, tries_per_worker=50)
+    spread = Spread(renew_s=0.02, first_pause_s=0.001, longest_pause_s=0.01)
     async with workers(2) as servers, client(servers[0].target, spread=spread) as caller:
         await caller.predict("m", {"x": X})
         for _ in range(100):
