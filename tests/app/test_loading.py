@@ -13,6 +13,7 @@ import onnx
 import pytest
 from prometheus_client import CollectorRegistry
 
+from serinus.app.cost_keeping import CostKeeper
 from serinus.app.loading import VersionLoader, check_declarations
 from serinus.config.models import ModelOptions, TensorDeclaration, VersionSpec
 from serinus.core.artifact import ArtifactFile, Manifest
@@ -83,6 +84,19 @@ def test_declarations_that_contradict_the_model_are_refused(
     assert refused.value.message == message
 
 
+class CostsInMemory:
+    """What was kept of earlier starts."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Mapping[str, Any]] = {}
+
+    async def read(self, subject: str) -> Mapping[str, Any] | None:
+        return self.kept.get(subject)
+
+    async def write(self, documents: Mapping[str, Mapping[str, Any]]) -> None:
+        self.kept.update(documents)
+
+
 class World:
     """A loader with everything that it needs.
 
@@ -100,6 +114,7 @@ class World:
         self.fetched: list[Manifest] = []
         self.refusal: ModelRejected | None = None
         self.at_work: list[tuple[str, bool]] = []
+        self.costs = CostsInMemory()
         self.load = VersionLoader(
             pool=pool,
             slots=RunSlots(1),
@@ -111,6 +126,7 @@ class World:
             tasks=tasks,
             threads=LoadThreads(),
             fetch=self.fetch,
+            costs=CostKeeper(self.costs),
             fetch_timeout_s=fetch_timeout_s,
             admit=self.admit,
             noted=self.noted,

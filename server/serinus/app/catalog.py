@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from serinus.app.colleagues import Colleagues
+from serinus.app.cost_keeping import CostKeeper
 from serinus.app.following import Following
 from serinus.app.front import Front
 from serinus.app.kept_out import KeptOut
@@ -46,6 +47,7 @@ class Catalog:
     Attributes:
         models: What serves of them.
         front: What calls reach before them.
+        costs: Of their runs.
         placing: Loads and unloads on somebody's word.
         following: Keeps both in step with the registry.
         rollouts: Move versions in and out.
@@ -60,6 +62,7 @@ class Catalog:
         front: Front,
         store: RegistryStore,
         metrics: Metrics,
+        costs: CostKeeper,
         taken: set[str],
         kept_out: KeptOut,
         seat: Seat | None,
@@ -68,6 +71,7 @@ class Catalog:
         self._settings = settings
         self.models = models
         self.front = front
+        self.costs = costs
         self._store = store
         self._sources = ModelSources(
             models,
@@ -121,6 +125,7 @@ class Catalog:
             self._store.follower.run(),
             self._follow(),
             tidy(self._store, orphan_age_s=orphan_age_s),
+            self.costs.run(),
             *self.rollouts.jobs(),
         )
 

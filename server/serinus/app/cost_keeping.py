@@ -6,7 +6,7 @@ import json
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 from serinus.config.models import ModelOptions, VersionSpec
 from serinus.core.errors import ServerError
@@ -36,7 +36,7 @@ class Learns(Protocol):
     """A loaded model."""
 
     def learned(self) -> Document:
-        """What its runs cost, fit for JSON; empty while nothing is known."""
+        """What its runs cost, fit for JSON."""
         ...
 
 
@@ -63,19 +63,17 @@ class CostKeeper:
             return None
 
     def keep(self, subject: str, model: Learns) -> None:
-        """Write down from now on what `model` learns."""
+        """Write down from now on what `model` learns, which may have begun with what was recalled."""
         self._subjects[model] = subject
 
-    async def run(self) -> None:
-        """Write now and then, until it is cancelled; then once more, because what is learned last is best."""
-        try:
-            while True:
-                await asyncio.sleep(EVERY_S)
-                await self._write()
-        finally:
-            await asyncio.shield(self._write())
+    async def run(self) -> NoReturn:
+        """Write now and then, until it is cancelled."""
+        while True:
+            await asyncio.sleep(EVERY_S)
+            await self.save()
 
-    async def _write(self) -> None:
+    async def save(self) -> None:
+        """Write what is new; once more at the end, because what is learned last is best."""
         documents = {subject: model.learned() for model, subject in self._subjects.items()}
         news = {subject: found for subject, found in documents.items() if found and found != self._kept.get(subject)}
         if not news:
@@ -90,20 +88,20 @@ class CostKeeper:
 
 
 def subject_of(spec: VersionSpec) -> str:
-    """SHA-256 of what is run and how: equal for equal bytes under equal options. Looks at the file; in a thread.
-
-    Raises:
-        OSError: there is no such file.
-    """
+    """SHA-256 of what is run and how: equal for equal bytes under equal options. Looks at the file; in a thread."""
     source = spec.source
-    if isinstance(source, Path):
-        # Hashing gigabytes would take as long as learning; whoever writes a file anew changes one of these.
-        stat = source.stat()
-        what: object = [str(source.absolute()), stat.st_size, stat.st_mtime_ns]
-    else:
-        what = source.digest
+    what = _looks(source) if isinstance(source, Path) else source.digest
     options = spec.options.model_dump(mode="json", include=_TELLING)
     return hashlib.sha256(json.dumps([what, options], sort_keys=True).encode()).hexdigest()
+
+
+def _looks(path: Path) -> list[object]:
+    # Hashing gigabytes would take as long as learning; whoever writes a file anew changes one of these.
+    try:
+        stat = path.stat()
+    except OSError:
+        return [str(path)]  # the load says what is wrong with it
+    return [str(path.absolute()), stat.st_size, stat.st_mtime_ns]
 
 
 _TELLING: Final = {"batching", "batch_axes", "padding", "unpadding", "instances", "intra_op_threads", "providers"}

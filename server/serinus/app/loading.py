@@ -5,7 +5,9 @@ import contextlib
 import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from serinus.app.cost_keeping import CostKeeper, subject_of
 from serinus.app.stack import ServedVersion
 from serinus.config.models import ModelOptions, TensorDeclaration, VersionSpec
 from serinus.core.artifact import Manifest
@@ -55,6 +57,7 @@ class VersionLoader:
         threads: Loads run here, so that they take no thread from calls.
         fetch: Has the files of registered versions.
         fetch_timeout_s: What that may take.
+        costs: Knows what runs cost before, and keeps what they cost now.
         admit: Raises a ServerError for a version that must not be loaded.
         noted: Around each load.
     """
@@ -72,6 +75,7 @@ class VersionLoader:
         tasks: asyncio.TaskGroup,
         threads: LoadThreads,
         fetch: Fetch,
+        costs: CostKeeper,
         fetch_timeout_s: float = 1800.0,  # ten gigabytes over a network that is no faster than a home's
         admit: Callable[[ModelVersion], None] = lambda _: None,
         noted: Noted = contextlib.nullcontext,
@@ -87,6 +91,7 @@ class VersionLoader:
         self._threads = threads
         self._fetch = fetch
         self._fetch_timeout_s = fetch_timeout_s
+        self._costs = costs
         self._admit = admit
         self._noted = noted
         self._fetches = asyncio.Semaphore(_FETCHES)
@@ -108,9 +113,10 @@ class VersionLoader:
         self._admit(identity)
         source = await self._source(spec.source)
         async with self._threads.turn() as turn:
-            size_bytes = await asyncio.to_thread(_size_bytes, source)
+            size_bytes, subject = await asyncio.to_thread(_looked_at, spec, source)
             await make_room(size_bytes)
-            load = functools.partial(self._load, spec, source)
+            learned = await self._costs.recall(subject) or {}
+            load = functools.partial(self._load, spec, source, learned)
             model = await turn.run(load, name=str(identity), discard=OnnxModel.close)
         try:
             if model.size_bytes > size_bytes:  # only loading tells which files of weights a model has
@@ -132,6 +138,7 @@ class VersionLoader:
         except BaseException:
             model.close()
             raise
+        self._costs.keep(subject, model)
         for note in model.notes:
             log.info("model note", model=identity.model, version=identity.version_text, note=note)
         return served
@@ -147,11 +154,12 @@ class VersionLoader:
                 f"fetching {source.size_bytes} bytes took longer than {self._fetch_timeout_s:g} s"
             ) from error
 
-    def _load(self, spec: VersionSpec, source: ModelSource) -> OnnxModel:
+    def _load(self, spec: VersionSpec, source: ModelSource, learned: Mapping[str, Any]) -> OnnxModel:
         """What takes long; on the thread for loads, because samples can be large and lie on slow disks."""
         options = SessionOptions(
             providers=spec.options.providers or self._providers,
             intra_op_threads=spec.options.intra_op_threads,
+            lone_threads=self._pool.threads,
             batching=spec.options.batching.enabled,
             batch_axes=spec.options.batch_axes,
             padding=spec.options.padding,
@@ -161,7 +169,12 @@ class VersionLoader:
             tolerance=spec.tolerance,
         )
         with self._noted(spec.identity):
-            return load_model(spec.identity, source, options, self._pool)
+            return load_model(spec.identity, source, options, self._pool, learned=learned)
+
+
+def _looked_at(spec: VersionSpec, source: ModelSource) -> tuple[int, str]:
+    """How large a version is, and what its costs are known by."""
+    return _size_bytes(source), subject_of(spec)
 
 
 def _size_bytes(source: ModelSource) -> int:

@@ -17,6 +17,7 @@ from serinus.registry.files.receiving import Pace
 from serinus.registry.files.remote_blobs import open_blobs
 from serinus.registry.files.staging import StagingArea
 from serinus.registry.following import NOTHING_KNOWN, Follower
+from serinus.registry.learned_costs import LearnedCostStore
 from serinus.registry.registration import RegistrationLimits, Registrations
 from serinus.registry.registry import Registry
 from serinus.registry.rollouts import RolloutStore
@@ -37,6 +38,7 @@ class RegistryStore:
     Attributes:
         registry: What is registered.
         rollouts: Rollouts, and what servers say of them.
+        costs: What runs cost, on machines like this one.
         artifacts: Its files.
         registrations: How more comes in.
         follower: What this server has heard of it.
@@ -46,6 +48,7 @@ class RegistryStore:
 
     registry: Registry
     rollouts: RolloutStore
+    costs: LearnedCostStore
     artifacts: ArtifactStore
     registrations: Registrations
     follower: Follower
@@ -54,12 +57,15 @@ class RegistryStore:
 
 
 @contextlib.asynccontextmanager
-async def open_registry(settings: Settings, *, is_reserved: Callable[[str], bool]) -> AsyncIterator[RegistryStore]:
+async def open_registry(
+    settings: Settings, *, is_reserved: Callable[[str], bool], machine: str
+) -> AsyncIterator[RegistryStore]:
     """The registry that the settings name; the database and the store need not be reachable yet.
 
     Args:
         settings: What the operator says.
         is_reserved: Whether a name belongs to a model that does not come from the registry.
+        machine: What costs depend on besides the model; see `runtime.machine`.
 
     Raises:
         ConfigError: there can be no database or store where the settings say.
@@ -76,6 +82,7 @@ async def open_registry(settings: Settings, *, is_reserved: Callable[[str], bool
         intake = Intake(intake_limits(settings.intake), providers=settings.compute.providers)
         registry = Registry(database, now=_now)
         rollouts = RolloutStore(database, now=_now)
+        costs = LearnedCostStore(database, machine=machine, now=_now)
         registrations = Registrations(
             registry,
             artifacts,
@@ -85,7 +92,7 @@ async def open_registry(settings: Settings, *, is_reserved: Callable[[str], bool
             limits=_limits(said),
         )
         follower = Follower(registry, database, known=known or NOTHING_KNOWN, saved=saved)
-        yield RegistryStore(registry, rollouts, artifacts, registrations, follower, intake, area)
+        yield RegistryStore(registry, rollouts, costs, artifacts, registrations, follower, intake, area)
 
 
 def _now() -> dt.datetime:

@@ -7,25 +7,29 @@ import gc
 import importlib.metadata
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
 from google.protobuf.internal import api_implementation
 from prometheus_client import CollectorRegistry
 
-from serinus.app.catalog import Catalog
-from serinus.app.colleagues import Colleagues
+from serinus.app.catalog import Catalog, Job
+from serinus.app.cost_keeping import CostKeeper
 from serinus.app.front import open_front
+from serinus.app.hang_watch import HangWatch
 from serinus.app.kept_out import KeptOut
+from serinus.app.learned import LearnedByServing
 from serinus.app.loading import Noted, VersionLoader
 from serinus.app.memory_pressure import MemoryWatch
 from serinus.app.refusals import StartRefused, start_refusals
 from serinus.app.registry_store import open_registry
+from serinus.app.running import RunningServer
 from serinus.app.tls import read_tls
-from serinus.config.sections import HttpSettings
+from serinus.config.sections import GrpcSettings, HttpSettings
 from serinus.config.settings import Settings
 from serinus.lifecycle.models import Models
 from serinus.runtime.cpu import cpu_quota
 from serinus.runtime.load_threads import LoadThreads
+from serinus.runtime.machine import machine_fingerprint
 from serinus.runtime.memory import memory_use
 from serinus.runtime.pool import ComputePool
 from serinus.runtime.providers import resolve_providers
@@ -39,93 +43,16 @@ from serinus.telemetry.metrics import Metrics
 from serinus.transport.admin_service import ServerFacts
 from serinus.transport.drain import Drain
 from serinus.transport.face import Face, FaceParts
-from serinus.transport.server import GrpcServer, PortUse
+from serinus.transport.server import GrpcServer, PortUse, TlsFiles
 from serinus.workers.control import Body
 from serinus.workers.crash_record import CrashRecord
 from serinus.workers.seat import Seat
 
 log = get_logger("serinus.server")
 
-_SILENCE_S = 0.1  # calls that the transport had received before the drain have reached us by then
-_LONGEST_SILENCE_S = 2.0  # clients that never stop calling are cut off then
 _NEW_OBJECTS_BEFORE_GC = 10_000  # Python's 700 cost a call in a frame 5 us of 30
 
 VERSION = importlib.metadata.version("serinus")
-
-
-class RunningServer:
-    """A server that answers. Starting → serving → draining → stopped.
-
-    Attributes:
-        models: What it serves.
-        metrics: What it counts.
-        grpc_port: Bound.
-        http_port: Bound; 0 for a worker, whose supervisor has it.
-        told_to_leave: Set once an operator has asked for it over the wire; whoever runs the server then drains it.
-        colleagues: The other workers of this machine; None without a supervisor.
-    """
-
-    def __init__(
-        self,
-        *,
-        models: Models,
-        metrics: Metrics,
-        face: Face,
-        grpc: GrpcServer,
-        http_port: int,
-        drain: Drain,
-        settings: Settings,
-        told_to_leave: asyncio.Event,
-        colleagues: Colleagues | None,
-        exposition: Callable[[], tuple[bytes, str]],
-    ) -> None:
-        self.models = models
-        self.metrics = metrics
-        self.grpc_port = grpc.port
-        self.http_port = http_port
-        self.told_to_leave = told_to_leave
-        self.colleagues = colleagues
-        self._exposition = exposition
-        self._face = face
-        self._grpc = grpc
-        self._drain = drain
-        self._settings = settings
-
-    async def drain(self) -> None:
-        """Go away: say so, give load balancers time to notice, answer the calls in flight."""
-        log.info("draining", notice_s=self._settings.drain.notice_s, grace_s=self._settings.drain.grace_s)
-        self._face.close()
-        await asyncio.sleep(max(self._settings.drain.notice_s, _SILENCE_S))
-        self._drain.begin()
-        await self._drain.quiet(silence_s=_SILENCE_S, at_most_s=_LONGEST_SILENCE_S)
-        await self._grpc.stop(self._settings.drain.grace_s)
-        await self._end_counts()
-
-    async def make_way(self) -> None:
-        """Go away while others that share the port go on: clients are sent to them before anything is refused.
-
-        A call that is on its way here while its client is told is cancelled by the transport, and is to be repeated.
-        """
-        log.info("making way", notice_s=self._settings.drain.notice_s, grace_s=self._settings.drain.grace_s)
-        self._grpc.stop_listening()
-        self._face.close()
-        await asyncio.sleep(max(self._settings.drain.notice_s, _SILENCE_S))
-        # Says GOAWAY on every connection; calls and streams there go on.
-        stopping = asyncio.create_task(self._grpc.stop(self._settings.drain.grace_s))
-        try:
-            await asyncio.wait({stopping}, timeout=_SILENCE_S)
-            # By now whoever begins another stream begins it elsewhere.
-            self._drain.begin()
-            await stopping
-        finally:
-            stopping.cancel()
-        await self._end_counts()
-
-    async def _end_counts(self) -> None:
-        """All calls are answered: nothing is counted any more."""
-        if self.colleagues is not None:
-            await self.colleagues.say_last(self._exposition)
-        log.info("drained")
 
 
 @contextlib.asynccontextmanager
@@ -146,67 +73,121 @@ async def running_server(
             protobuf is slow. What was started by then is gone.
     """
     _require_fast_protobuf()
-    threads = settings.compute.threads or max(1, round(cpu_quota() / (1 if seat is None else seat.count)))
     registry = CollectorRegistry()
     metrics = Metrics(registry)
-    drain, told_to_leave = Drain(), asyncio.Event()
     pressure = Pressure(high=settings.overload.memory_high, full=settings.overload.memory_full)
     metrics.watch_memory(pressure)
     with start_refusals():
         resolve_providers(settings.compute.providers)
     async with contextlib.AsyncExitStack() as block:
-        pool = block.enter_context(ComputePool(threads))
+        record = None if seat is None else block.enter_context(CrashRecord(seat.record))
+        pool = block.enter_context(ComputePool(_threads(settings, seat), hooks=record))
         tasks = await block.enter_async_context(_tasks())
         with start_refusals():
             catalog = await block.enter_async_context(
-                _catalog(settings, metrics=metrics, pool=pool, pressure=pressure, tasks=tasks, rng=rng, seat=seat)
+                _catalog(
+                    settings,
+                    metrics=metrics,
+                    pool=pool,
+                    pressure=pressure,
+                    tasks=tasks,
+                    rng=rng,
+                    seat=seat,
+                    noted=contextlib.nullcontext if record is None else record.loading,
+                )
             )
-        face = _face(
-            settings,
-            catalog,
-            metrics=metrics,
-            logs=logs,
-            drain=drain,
-            facts=ServerFacts(version=VERSION, started_unix_s=time.time(), compute_threads=threads),
-            leave=told_to_leave.set,
-            worker="1/1" if seat is None else str(seat),
+        block.push_async_callback(catalog.costs.save)
+        jobs = (
+            LoopLag(metrics.loop_lag),
+            MemoryWatch(pressure, memory_use),
+            HangWatch(pool, settings.compute.hang_s, tasks=tasks, seat=seat),
         )
-        with start_refusals():
-            http_port = await block.enter_async_context(_monitored(settings.http, registry, face, catalog, seat))
-        with start_refusals():
-            tls = read_tls(settings.grpc)
-
-        async def listen(use: PortUse) -> GrpcServer:
-            with start_refusals():
-                grpc = GrpcServer(settings.grpc, handlers=face.handlers(), tls=tls, rng=rng, use=use)
-            return await block.enter_async_context(grpc)
-
-        grpc = await listen(PortUse.ALONE) if seat is None else None
-        with start_refusals():
-            await catalog.load()
-        for job in (LoopLag(metrics.loop_lag)(), MemoryWatch(pressure, memory_use)(), *catalog.jobs()):
-            block.callback(tasks.create_task(job).cancel)
-        await catalog.follow()
-        if not catalog.models.serving():
-            log.warning("no model serves", hint="register one, or name one with --model or --model-repository")
-        block.enter_context(_rare_garbage_collection())
-        # From here on a worker gets its share of the calls, and not before: others can answer them meanwhile.
-        grpc = grpc or await listen(PortUse.SHARED)
-        face.open()
-        server = RunningServer(
-            models=catalog.models,
-            metrics=metrics,
-            face=face,
-            grpc=grpc,
-            http_port=http_port,
-            drain=drain,
-            settings=settings,
-            told_to_leave=told_to_leave,
-            colleagues=catalog.colleagues,
-            exposition=functools.partial(exposition, registry),
+        yield await _open(
+            settings, catalog, jobs, tasks, block, registry=registry, metrics=metrics, logs=logs, rng=rng, seat=seat
         )
-        log.info("serving", grpc_port=server.grpc_port, http_port=server.http_port, compute_threads=threads)
-        yield server
+
+
+async def _open(
+    settings: Settings,
+    catalog: Catalog,
+    jobs: Sequence[Callable[[], Job]],
+    tasks: asyncio.TaskGroup,
+    block: contextlib.AsyncExitStack,
+    *,
+    registry: CollectorRegistry,
+    metrics: Metrics,
+    logs: Logs,
+    rng: random.Random,
+    seat: Seat | None,
+) -> RunningServer:
+    """Load what is to serve, and answer until the block ends."""
+    drain, told_to_leave = Drain(), asyncio.Event()
+    facts = ServerFacts(version=VERSION, started_unix_s=time.time(), compute_threads=_threads(settings, seat))
+    face = _face(
+        settings,
+        catalog,
+        metrics=metrics,
+        logs=logs,
+        drain=drain,
+        facts=facts,
+        leave=told_to_leave.set,
+        worker="1/1" if seat is None else str(seat),
+    )
+    with start_refusals():
+        http_port = await block.enter_async_context(_monitored(settings.http, registry, face, catalog, seat))
+    with start_refusals():
+        tls = read_tls(settings.grpc)
+    listen = functools.partial(_listening, settings.grpc, face, tls=tls, rng=rng)
+    # A worker gets its share of the calls when it can answer them, and not before: others can meanwhile.
+    grpc: GrpcServer | None = None
+    if seat is None:
+        grpc = await block.enter_async_context(listen(PortUse.ALONE))
+    await _load(catalog, jobs, tasks, block)
+    if grpc is None:
+        grpc = await block.enter_async_context(listen(PortUse.SHARED))
+    face.open()
+    server = RunningServer(
+        models=catalog.models,
+        metrics=metrics,
+        face=face,
+        grpc=grpc,
+        http_port=http_port,
+        drain=drain,
+        settings=settings,
+        told_to_leave=told_to_leave,
+        colleagues=catalog.colleagues,
+        exposition=functools.partial(exposition, registry),
+    )
+    log.info("serving", grpc_port=server.grpc_port, http_port=server.http_port, compute_threads=facts.compute_threads)
+    return server
+
+
+async def _load(
+    catalog: Catalog, jobs: Sequence[Callable[[], Job]], tasks: asyncio.TaskGroup, block: contextlib.AsyncExitStack
+) -> None:
+    """Load what is to serve at first; from then on, until the block ends, `jobs` and those of the catalog run."""
+    with start_refusals():
+        await catalog.load()
+    for job in (*(begin() for begin in jobs), *catalog.jobs()):
+        block.callback(tasks.create_task(job).cancel)
+    await catalog.follow()
+    if not catalog.models.serving():
+        log.warning("no model serves", hint="register one, or name one with --model or --model-repository")
+    block.enter_context(_rare_garbage_collection())
+
+
+def _threads(settings: Settings, seat: Seat | None) -> int:
+    """Runs at once: what was said, or the share of the processors that one worker gets."""
+    workers = 1 if seat is None else seat.count
+    return settings.compute.threads or max(1, round(cpu_quota() / workers))
+
+
+def _listening(
+    settings: GrpcSettings, face: Face, use: PortUse, *, tls: TlsFiles | None, rng: random.Random
+) -> GrpcServer:
+    """The server of the port, which listens from now on."""
+    with start_refusals():
+        return GrpcServer(settings, handlers=face.handlers(), tls=tls, rng=rng, use=use)
 
 
 @contextlib.asynccontextmanager
@@ -219,6 +200,7 @@ async def _catalog(
     tasks: asyncio.TaskGroup,
     rng: random.Random,
     seat: Seat | None,
+    noted: Noted,
 ) -> AsyncIterator[Catalog]:
     """Everything that can be served, before anything of it is loaded."""
     budget = ByteBudget(settings.limits.max_bytes_in_flight)
@@ -226,7 +208,9 @@ async def _catalog(
     taken: set[str] = set()
     slots = RunSlots(pool.threads)
     kept_out = KeptOut()
-    async with open_registry(settings, is_reserved=taken.__contains__) as store, _crash_record(seat) as noted:
+    machine = machine_fingerprint(threads=pool.threads, providers=settings.compute.providers)
+    async with open_registry(settings, is_reserved=taken.__contains__, machine=machine) as store:
+        costs = CostKeeper(store.costs)
         metrics.watch_registry(lambda: store.follower.snapshot.revision, lambda: store.follower.is_behind)
         loader = VersionLoader(
             pool=pool,
@@ -239,6 +223,7 @@ async def _catalog(
             tasks=tasks,
             threads=LoadThreads(at_once=settings.loading.parallel, timeout_s=settings.loading.timeout_s),
             fetch=store.artifacts.paths,
+            costs=costs,
             admit=kept_out.admit,
             noted=noted,
         )
@@ -258,20 +243,11 @@ async def _catalog(
                 front=front,
                 store=store,
                 metrics=metrics,
+                costs=costs,
                 taken=taken,
                 kept_out=kept_out,
                 seat=seat,
             )
-
-
-@contextlib.asynccontextmanager
-async def _crash_record(seat: Seat | None) -> AsyncIterator[Noted]:
-    """Notes what is loaded for the supervisor of this worker; for nobody where there is none."""
-    if seat is None:
-        yield contextlib.nullcontext
-    else:
-        with CrashRecord(seat.record) as record:
-            yield record.loading
 
 
 def _face(
@@ -303,6 +279,7 @@ def _face(
             registry=catalog.parts(),
             rollouts=rollouts,
             places=catalog.places,
+            costs=LearnedByServing(catalog.models),
             worker=worker,
         )
     )

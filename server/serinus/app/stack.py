@@ -26,6 +26,9 @@ class ServedVersion:
     """A loaded version with every layer around it; satisfies `lifecycle.Servable`.
 
     Started by `start`, ended by `close`; in between its batcher lives in a task of the server's.
+
+    Attributes:
+        model: What is served, the innermost predictor.
     """
 
     def __init__(
@@ -47,7 +50,7 @@ class ServedVersion:
         self.max_rows = options.batching.max_rows if model.signature.is_batched else 1
         self.labels = options.labels
         self.size_bytes = model.size_bytes
-        self._model = model
+        self.model = model
         self._freed = freed
         self._closing = asyncio.Event()
         self._batcher = Batcher(
@@ -118,7 +121,7 @@ class ServedVersion:
         if not self._life.done():
             self._life.cancel()
             await asyncio.wait((self._life,))
-        self._model.close()
+        self.model.close()
         await self._freed.add(self.size_bytes)
 
     def __repr__(self) -> str:

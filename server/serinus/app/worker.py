@@ -6,7 +6,8 @@ import random
 import signal
 
 from serinus.app.refusals import StartRefused, refusal_in
-from serinus.app.server import RunningServer, running_server
+from serinus.app.running import RunningServer
+from serinus.app.server import running_server
 from serinus.config.settings import Settings
 from serinus.core.errors import Draining
 from serinus.telemetry.logs import Logs, get_logger

@@ -2,23 +2,21 @@
 
 import asyncio
 import contextlib
-import os
 import random
 import sys
-import threading
 from collections.abc import Iterator
 
 from serinus.app.refusals import StartRefused, refusal_in
-from serinus.app.server import RunningServer, running_server
+from serinus.app.running import RunningServer
+from serinus.app.server import running_server
 from serinus.cli.announcing import Announcement, announce
+from serinus.cli.ending import end_beside_runs
 from serinus.cli.loops import loop_factory
 from serinus.cli.output import CommandFailed
 from serinus.cli.server_flags import chosen_log_format
 from serinus.cli.signals import StopSignals
 from serinus.config.settings import Settings
-from serinus.telemetry.logs import Logs, configure_logs, get_logger
-
-log = get_logger("serinus.server")
+from serinus.telemetry.logs import Logs, configure_logs
 
 
 def run_server(settings: Settings, *, as_json: bool) -> None:
@@ -38,18 +36,6 @@ def run_server(settings: Settings, *, as_json: bool) -> None:
         end_beside_runs()
     finally:
         logs.close()
-
-
-def end_beside_runs() -> None:
-    """End the process at once if threads still compute: nobody waits for it, and it may take for ever.
-
-    The interpreter's own end would wait for them, or crash.
-    """
-    if stuck := [t.name for t in threading.enumerate() if t.name.startswith(("compute-", "load"))]:
-        log.warning("ending beside runs", threads=stuck)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
 
 
 async def _serve(settings: Settings, logs: Logs, *, as_json: bool) -> None:

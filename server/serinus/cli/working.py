@@ -4,8 +4,8 @@ import asyncio
 import sys
 
 from serinus.app.worker import told_settings, work
+from serinus.cli.ending import end_beside_runs
 from serinus.cli.loops import loop_factory
-from serinus.cli.serving import end_beside_runs
 from serinus.telemetry.logs import configure_logs
 from serinus.workers.control import ChannelLost, ControlChannel
 from serinus.workers.seat import Place, Seat
