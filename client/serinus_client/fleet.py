@@ -50,6 +50,7 @@ class Fleet:
         self._on_nothing = on_nothing
         self._loop = asyncio.get_running_loop()
         self._replicas: dict[Address, Replica] = {}
+        self._leaving: set[Replica] = set()
         self._turns = itertools.count()
         self._located = asyncio.Event()
         self._wanted = asyncio.Event()
@@ -134,7 +135,7 @@ class Fleet:
 
     async def close(self) -> None:
         """End all calls and connections."""
-        await asyncio.gather(*(replica.close() for replica in self._replicas.values()))
+        await asyncio.gather(*(replica.close() for replica in (*self._replicas.values(), *self._leaving)))
 
     async def _first(self, timeout_s: float | None) -> Replica:
         if not self._located.is_set():
@@ -169,7 +170,8 @@ class Fleet:
     def _keep(self, addresses: Sequence[Address]) -> None:
         """Have these replicas and no others."""
         for address in [address for address in self._replicas if address not in addresses]:
-            self._background.spawn(self._replicas.pop(address).retire())
+            self._leaving.add(replica := self._replicas.pop(address))
+            self._background.spawn(self._retire(replica))
         for address in addresses:
             if address not in self._replicas:
                 self._replicas[address] = Replica(
@@ -180,6 +182,10 @@ class Fleet:
                     rng=self._rng,
                     background=self._background,
                 )
+
+    async def _retire(self, replica: Replica) -> None:
+        await replica.retire()
+        self._leaving.discard(replica)
 
     def _connect(self, address: Address) -> Connection:
         settings = self._settings

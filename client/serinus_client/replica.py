@@ -49,10 +49,11 @@ class Replica:
         rng: random.Random,
         background: Background,
     ) -> None:
-        self.home = connect()
+        self._connect = connect
+        self._opened: set[Connection] = set()  # those that call for nothing any more, but are not closed yet, included
+        self.home = self._open()
         self.streams: list[Stream] = []
         self.rests_until = 0.0
-        self._connect = connect
         self._begin = begin
         self._has_others = has_others
         self._spread = spread
@@ -102,7 +103,7 @@ class Replica:
                 self._failures = 0
             self.note_failure()
         if stream.connection is not self.home:
-            self._background.spawn(stream.connection.leave())
+            self._background.spawn(self._leave(stream.connection))
         self._look_again()
 
     async def retire(self) -> None:
@@ -113,11 +114,21 @@ class Replica:
         for stream in tuple(self.streams):
             self.streams.remove(stream)
             stream.retire()
-        await asyncio.gather(*(connection.leave() for connection in connections))
+        await asyncio.gather(*(self._leave(connection) for connection in connections))
 
     async def close(self) -> None:
         """End everything."""
-        await asyncio.gather(*(connection.close() for connection in self.connections))
+        await asyncio.gather(*(connection.close() for connection in self._opened))
+
+    def _open(self) -> Connection:
+        connection = self._connect()
+        self._opened.add(connection)
+        return connection
+
+    async def _leave(self, connection: Connection) -> None:
+        """Close a connection once the calls that are under way on it have ended."""
+        await connection.leave()
+        self._opened.discard(connection)
 
     def _add(self, stream: Stream) -> None:
         self.streams.append(stream)
@@ -206,7 +217,7 @@ class Replica:
     @contextlib.asynccontextmanager
     async def _candidate(self) -> AsyncIterator[Stream | None]:
         """A stream on a connection of its own; None if the replica does not answer. Ended unless it was added."""
-        connection = self._connect()
+        connection = self._open()
         stream = self._begin(connection)
         try:
             with contextlib.suppress(TimeoutError):
@@ -217,3 +228,4 @@ class Replica:
             if stream not in self.streams:
                 stream.retire()
                 await connection.close()
+                self._opened.discard(connection)
