@@ -10,39 +10,19 @@ import grpc.aio
 import numpy as np
 import pytest
 
-from serinus.core.dtypes import DType
 from serinus_api.v1 import predict_pb2 as pb
+from tests.end_to_end.faults.loops import LONG, MODEL, loop_call, runs
 from tests.end_to_end.faults.messages import INFER, PREDICT, ROW, infer, infer_input, predict, tensor
 from tests.end_to_end.faults.raw_h2 import prefixed, raw_call
-from tests.support.invariants import Answer, Scrape, World, assert_refused
+from tests.support.invariants import Answer, World, assert_refused
 
 EXPIRED = grpc.StatusCode.DEADLINE_EXCEEDED
-LONG = 200_000  # trips: about half a second
-MODEL = {"model": "loop"}
-
-
-def loop_call(trips: int, value: float = 1.0, **fields: int) -> bytes:
-    """A call to `loop` whose answer is `value` everywhere."""
-    x = np.full((1, 128), value, "<f4").tobytes()
-    return predict(
-        "loop",
-        tensor(shape=(1, 128), data=x),
-        tensor("trips", DType.INT64, (), np.array(trips, "<i8").tobytes()),
-        **fields,
-    )
 
 
 def value_of(answer: Answer) -> float:
     """What `loop_call` was given."""
     assert answer.code is grpc.StatusCode.OK, answer
     return float(np.frombuffer(pb.PredictResponse.FromString(answer.content).outputs[0].data, "<f4")[0])
-
-
-def runs(before: Scrape, after: Scrape) -> tuple[int, int]:
-    """Runs and rows of `loop` between two scrapes."""
-    names = ("serinus_batches_total", "serinus_batch_rows_sum")
-    batches, rows = (int(after.total(name, **MODEL) - before.total(name, **MODEL)) for name in names)
-    return batches, rows
 
 
 async def blocked(world: World, trips: int = LONG) -> asyncio.Task[Answer]:

@@ -1,0 +1,108 @@
+"""Cancellations and deadlines by the thousand: what was given up is not run, and leaves nothing behind."""
+
+import asyncio
+import random
+
+import grpc
+import numpy as np
+
+from serinus_api.v1 import predict_pb2 as pb
+from serinus_client import AsyncClient, Transport
+from tests.end_to_end.faults.loops import LONG, MODEL, loop_call, runs
+from tests.end_to_end.faults.messages import GOOD_PREDICT, PREDICT, PREDICT_STREAM
+from tests.support.invariants import World
+from tests.support.server import Look
+
+EXPIRED = grpc.StatusCode.DEADLINE_EXCEEDED
+WAVE = 1000
+STORM = 100_000
+UNARY = 4000
+INPUTS = {"x": np.ones((1, 8), np.float32)}
+MIB = 1 << 20
+
+
+async def test_a_hundred_thousand_calls_in_frames_that_are_cancelled(world: World):
+    """Rows 40, 41: each ends once, as cancelled or answered, and memory does not grow from the middle to the end."""
+    async with world.standing():
+        blocker = asyncio.create_task(world.call(PREDICT, loop_call(LONG)))
+        middle, end = await _storm(world, STORM // WAVE)
+        await blocker
+    assert end.rss_bytes - middle.rss_bytes < 4 * MIB, "80 bytes a call"
+
+
+async def _storm(world: World, waves: int) -> tuple[Look, Look]:
+    """Waves of calls and of their cancellations; what the server held after half of them, and at the end."""
+    call = pb.PredictRequest.FromString(GOOD_PREDICT)
+    looks = []
+    stream = world.channel.stream_stream(PREDICT_STREAM)(timeout=60)
+    for wave in range(waves):
+        ids = range(wave * WAVE, (wave + 1) * WAVE)
+        await stream.write(pb.PredictFrame(calls=[pb.Call(id=n, request=call) for n in ids]).SerializeToString())
+        await stream.write(pb.PredictFrame(cancel=ids).SerializeToString())
+        ended: set[int] = set()
+        while len(ended) < WAVE:
+            for reply in pb.ReplyFrame.FromString(await stream.read()).replies:
+                assert reply.id not in ended, "a call ends once"
+                assert reply.id in ids
+                ended.add(reply.id)
+                world.count(grpc.StatusCode.CANCELLED)
+        if wave + 1 in {waves // 2, waves}:
+            looks.append(await world.server.look())
+    await stream.done_writing()
+    assert await stream.code() is grpc.StatusCode.OK
+    return looks[0], looks[1]
+
+
+async def test_callers_of_the_client_that_give_up(world: World):
+    """Rows 40, 41: its tasks are cancelled at any moment; the calls that are not are answered."""
+    rng = random.Random(40)
+    async with world.standing(), AsyncClient(world.server.address, transport=Transport.FRAMES) as client:
+        answered = 0
+        for _ in range(10):
+            calls = [asyncio.create_task(client.predict("tabular", INPUTS)) for _ in range(WAVE)]
+            for call in rng.sample(calls, WAVE):
+                if rng.random() < 0.01:
+                    await asyncio.sleep(0)
+                if rng.random() < 0.9:
+                    call.cancel()
+            await asyncio.wait(calls)
+            assert [call for call in calls if not call.cancelled() and call.exception() is not None] == []
+            answered += sum(not call.cancelled() for call in calls)
+        world.count(grpc.StatusCode.OK, answered)
+        world.count(grpc.StatusCode.CANCELLED, 10 * WAVE - answered)
+    assert answered > 0
+
+
+async def test_thousands_of_unary_calls_that_are_cancelled(world: World):
+    """Rows 40, 41: at once, a moment later, or when they may have been answered; no task and no file stays."""
+    rng = random.Random(41)
+    async with world.standing():
+        for _ in range(UNARY // 100):
+            calls = [world.channel.unary_unary(PREDICT)(GOOD_PREDICT, timeout=30) for _ in range(100)]
+            for call in calls:
+                if rng.random() < 0.3:
+                    await asyncio.sleep(rng.choice((0, 0.0005)))
+                call.cancel()
+            for call in calls:
+                world.count(await call.code())
+
+
+async def test_calls_whose_time_ends_while_they_wait_are_never_run(world: World):
+    """Row 42: of 300 calls behind a long one those run that are answered, and none besides."""
+    async with world.standing():
+        before = await world.scrape()
+        blocker = asyncio.create_task(world.call(PREDICT, loop_call(LONG)))
+        await world.until("serinus_bytes_in_flight", len(loop_call(LONG)))
+        answers = await asyncio.gather(
+            *(world.call(PREDICT, loop_call(1), timeout_s=0.02 + 0.001 * n) for n in range(150)),
+            *(world.call(PREDICT, loop_call(1, timeout_us=20_000 + 1000 * n)) for n in range(150)),
+        )
+        is_blocked = not blocker.done()
+        await blocker
+        after = await world.scrape()
+        answered = sum(answer.code is grpc.StatusCode.OK for answer in answers)
+        refused = sum(answer.code is grpc.StatusCode.RESOURCE_EXHAUSTED for answer in answers)
+        expired = sum(answer.code is EXPIRED for answer in answers)
+    assert (answered + refused + expired, is_blocked) == (300, True)
+    assert runs(before, after)[1] == 1 + answered
+    assert after.total("serinus_queue_calls", **MODEL) == 0
