@@ -5,7 +5,7 @@ import resource
 from pathlib import Path
 from typing import Final
 
-NO_LIMIT: Final = (1 << 31) - 1
+NO_LIMIT: Final = (1 << 31) - 2  # the most that gRPC takes: it aborts the process at one more
 _FEWEST_LEFT = 24  # models and databases that are opened later, pipes, sockets of the HTTP port
 
 
