@@ -5,6 +5,7 @@ import random
 import pytest
 
 from serinus.config.sections import GrpcSettings
+from serinus.transport.connection_limit import NO_LIMIT
 from serinus.transport.server import server_options
 
 NEVER = 2**31 - 1
@@ -27,7 +28,7 @@ def test_the_defaults():
         "grpc.http2.min_ping_interval_without_data_ms": 10_000,
         "grpc.http2.min_recv_ping_interval_without_data_ms": 10_000,
         "grpc.max_concurrent_streams": 10_000,
-        "grpc.max_allowed_incoming_connections": NEVER,
+        "grpc.max_allowed_incoming_connections": NO_LIMIT,
         "grpc.max_connection_age_ms": 1_800_000,
         "grpc.max_connection_age_grace_ms": 120_000,
         "grpc.max_connection_idle_ms": 900_000,
