@@ -1,8 +1,9 @@
 """Watched servers for those who mistreat connections: one as it comes, one that is impatient."""
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import grpc.aio
 import pytest
@@ -31,10 +32,12 @@ max_connection_age_grace_s = 1
 
 
 @contextlib.asynccontextmanager
-async def served(folder: Path, config: str, *, under: Sequence[str] = ()) -> AsyncIterator[World]:
-    """A server with the models, its golden request and its neighbours."""
+async def started(
+    folder: Path, config: str, *, under: Sequence[str] = (), more: Mapping[str, bytes] = MappingProxyType({})
+) -> AsyncIterator[World]:
+    """A server with the models, and `more` of them; nobody has called it yet."""
     lines = ['state = "state"\n', config]
-    for name, content in _MODELS.items():
+    for name, content in {**more, **_MODELS}.items():
         (folder / f"{name}.onnx").write_bytes(content)
         lines.append(f'[models.{name}]\npath = "{name}.onnx"\n')
     lines.append("instances = 1\n")  # of the last, `loop`: while one call runs, the others wait
@@ -43,9 +46,16 @@ async def served(folder: Path, config: str, *, under: Sequence[str] = ()) -> Asy
         grpc.aio.insecure_channel(server.address, options=CHANNEL_OPTIONS) as channel,
         grpc.aio.insecure_channel(server.address, options=CHANNEL_OPTIONS) as neighbour,
     ):
-        world = World(server, channel=channel, neighbour=neighbour, golden=(INFER, GOOD_INFER))
-        await channel.channel_ready()
-        # Once without a fault: what the first call of its kind makes and keeps is nobody's leak.
+        yield World(server, channel=channel, neighbour=neighbour, golden=(INFER, GOOD_INFER))
+
+
+@contextlib.asynccontextmanager
+async def served(
+    folder: Path, config: str, *, under: Sequence[str] = (), more: Mapping[str, bytes] = MappingProxyType({})
+) -> AsyncIterator[World]:
+    """The same, and what its first calls make and keep is there: nobody's leak."""
+    async with started(folder, config, under=under, more=more) as world:
+        await world.channel.channel_ready()
         await world.ask_golden()
         await world.scrape()
         async with world.standing():
