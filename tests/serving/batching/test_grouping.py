@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serinus.serving.batching.grouping import candidates_for, group
+from serinus.serving.batching.grouping import FREE_POSITIONS, MOST_PADDED, candidates_for, group
 
 Cost = Callable[[int, int], float]
 
@@ -103,6 +103,25 @@ def test_of_calls_of_one_length_the_oldest_run():
 def test_what_nobody_has_tried_is_tried():
     """A cost that was never seen joined is extended in proportion; `best_rows` asks for more all the same."""
     assert chosen([16, 15, 40], linear_s, best=lambda limit, _: min(limit, 2)) == [0, 1]
+
+
+def test_a_run_is_not_filled_up_to_many_times_its_size():
+    """Where a run costs the same whatever it holds, memory is what is left to go by: one long row and 63 short ones."""
+    assert chosen([1 << 20] + [1] * 63, flat_s, limit=64) == [0, 1, 2, 3]
+    assert chosen([1] * 63 + [1 << 20], flat_s, limit=64) == list(range(63))
+    assert chosen([FREE_POSITIONS // 64] + [1] * 63, flat_s, limit=64) == list(range(64))
+
+
+wide_calls = st.lists(st.tuples(st.integers(0, 9), st.integers(1, 1 << 20)), min_size=1, max_size=80)
+
+
+@settings(max_examples=100, deadline=None)
+@given(wide_calls, st.sampled_from([flat_s, unknown_s]), st.integers(1, 40))
+def test_padding_is_bounded_by_what_came(candidates: list[tuple[int, int]], cost: Cost, limit: int):
+    """Whatever callers send together: at most so many times their positions, or few."""
+    run = [candidates[index] for index in chosen(candidates, cost, limit=limit)]
+    padded = sum(rows for rows, _ in run) * max(length for _, length in run)
+    assert padded <= max(FREE_POSITIONS, MOST_PADDED * sum(rows * length for rows, length in run))
 
 
 costs = st.sampled_from([sentences_s, flat_s, linear_s, unknown_s])

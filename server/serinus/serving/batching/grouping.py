@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 _FEWEST_CANDIDATES = 64  # worth looking at: enough to find some of a length
 SIMILAR = 2  # times the shortest is the longest, while nothing is known of what lengths cost
 _MOST_LENGTHS = 12  # that are tried as the longest of the run
+# Admission counts the bytes that came, and a run allocates what it fills up besides. So padding makes a run at most so
+# many times as large as its calls are, however well it pays; the few positions of a small run are nobody's concern.
+MOST_PADDED, FREE_POSITIONS = 4, 1 << 14
 _DOUBLING = 1.05  # what `best_rows` promises of each doubling up to it, in rows a second
 
 
@@ -27,6 +30,7 @@ def group(
     Measured in seconds of single runs that a second of the joint run stands for. Rows a second would not do: a long
     row next to short ones makes as many of them, and all of the short ones wait for it. Of groups that are worth the
     same the larger is taken, of calls of one length the older. The first call always runs, so none waits for ever.
+    No group is padded to more than `MOST_PADDED` times its own positions, unless that is at most `FREE_POSITIONS`.
 
     Args:
         candidates: Rows and length of each, in order of service, at least one; `candidates_for` says how many.
@@ -88,6 +92,8 @@ class _Search:
         self._lengths = [candidates[index][1] for index in self._order]
         self._rows = [0, *itertools.accumulate(candidates[index][0] for index in self._order)]
         self._seconds = [0.0, *itertools.accumulate(alone_s[index] for index in self._order)]
+        positions = (candidates[index][0] * candidates[index][1] for index in self._order)
+        self._positions = [0, *itertools.accumulate(positions)]
 
     def best(self) -> list[int]:
         worth, chosen = 1.0, (0, 0)
@@ -97,11 +103,16 @@ class _Search:
             one_s = self._predict_s(1, length)
             for stop in self._stops(start, most):
                 rows = max(1, self._head_rows + self._rows[stop] - self._rows[start])
+                if rows * length > max(FREE_POSITIONS, MOST_PADDED * self._own_positions(start, stop)):
+                    continue
                 run_s = min(self._predict_s(rows, length), _hoped_s(one_s, rows))
                 this = (self._head_s + self._seconds[stop] - self._seconds[start]) / run_s
                 if this >= worth:
                     worth, chosen = this, (start, stop)
         return [0, *sorted(self._order[slice(*chosen)])]
+
+    def _own_positions(self, start: int, stop: int) -> int:
+        return self._head_rows * self._head_length + self._positions[stop] - self._positions[start]
 
     def _starts(self) -> list[int]:
         """Where in the order the longest of the company may stand; after the last, none is longer than the first."""
