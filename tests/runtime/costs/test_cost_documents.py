@@ -65,6 +65,37 @@ def test_what_is_never_seen_again_is_forgotten():
     assert runs == [11, 5, 2, 1]
 
 
+@pytest.mark.parametrize("seconds", [1e-9, 1e6])
+def test_what_cannot_be_true_is_forgotten(seconds: float):
+    """Neither a run of many rows that takes no time, nor one that takes for ever, outlives what is seen of few."""
+    cost = CostModel()
+    costs_from({"version": 1, "points": [[1, 1, 1e-9, 100], [1 << 16, 1, seconds, 100]]}, cost)
+    for _ in range(20):
+        cost.observe(1, 5e-3)
+    assert cost.predict_s(1) == pytest.approx(5e-3)
+    assert repr(cost) == "<CostModel [1 rows 0.005 s]>"
+
+
+def test_what_can_be_true_is_kept():
+    """A model may gain a lot from more rows, or lose somewhat."""
+    cost = CostModel()
+    costs_from({"version": 1, "points": [[8, 1, 4e-3, 100], [64, 1, 0.6, 100]]}, cost)
+    for _ in range(20):
+        cost.observe(1, 5e-3)
+    assert repr(cost) == "<CostModel [1 rows 0.005 s, 8 rows 0.004 s, 64 rows 0.6 s]>"
+
+
+@pytest.mark.parametrize("seconds", [1e-9, 1e6])
+def test_what_cannot_be_true_of_longer_rows_counts_for_nothing(seconds: float):
+    """A row that is ten times as long takes at least as long, and at most a few hundred times."""
+    cost = LengthCosts()
+    costs_from({"version": 1, "points": [[1, 500, seconds, 100], [1, 100, 10e-3, 100]]}, cost)
+    for _ in range(40):
+        cost.observe(1, 5e-3, 50)
+    assert cost.predict_s(1, 50) == pytest.approx(5e-3)
+    assert cost.predict_s(1, 500) == pytest.approx(50e-3)
+
+
 POINT = [1, 1, 1.0, 2]
 
 

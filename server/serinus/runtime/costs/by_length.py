@@ -2,9 +2,9 @@
 
 import bisect
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from serinus.runtime.costs.by_rows import CostModel
+from serinus.runtime.costs.by_rows import OUTLIER, CostModel
 from serinus.runtime.costs.grid import Grid, Measured
 from serinus.runtime.costs.points import BestPoint, KnownCost
 
@@ -69,7 +69,7 @@ class LengthCosts:
         if self._age and (self._age >= MOST_AGE or self._age * MOST_AGE >= self._observed):
             self._age = 0
             # The dictionary may grow meanwhile, on another thread.
-            self._grid = Grid([bucket for _, bucket in sorted(self._buckets.copy().items())])
+            self._grid = Grid(list(_credible(bucket for _, bucket in sorted(self._buckets.copy().items()))))
         return self._grid.predict_s(rows, length)
 
     def best_rows(self, limit: int, length: int = 1) -> int:
@@ -90,6 +90,22 @@ class LengthCosts:
         above = bisect.bisect_left(keys, key)
         beside = keys[max(0, above - 1) : above + 1]
         return self._buckets[min(beside, key=lambda other: (abs(other - key), -other))]
+
+
+def _credible(measured: Iterable[Measured]) -> Iterator[Measured]:
+    """Of all lengths, ascending, those that were seen, and those learned before that can be true beside a shorter one.
+
+    A longer row takes no less, and at worst as many times more as the square of its length.
+    """
+    seen: Measured | None = None
+    for one in measured:
+        if one.costs.runs:
+            seen = one
+        elif seen is not None:
+            least_s, seconds = seen.costs.predict_s(1), one.costs.predict_s(1)
+            if not least_s <= OUTLIER * seconds <= OUTLIER**2 * least_s * (one.length / seen.length) ** 2:
+                continue
+        yield one
 
 
 def bucket_of(length: int) -> int:

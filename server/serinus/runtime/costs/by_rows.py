@@ -44,6 +44,7 @@ class CostModel:
         "_suspect",
         "_total",
         "_tried",
+        "_untested",
         "_weight",
     )
 
@@ -60,6 +61,7 @@ class CostModel:
         self._beside = [math.inf] * BUCKETS  # rows per second of the best, when the bucket was last seen
         self._suspect = [0.0] * BUCKETS  # what an outlier took, until the next run says whether it was one
         self._steady = [False] * BUCKETS  # it has reached the least weight, and no run of it is suspect
+        self._untested: tuple[int, ...] = ()  # what was learned before and not seen since
         self._total = 0
         self._best = 1
         self._best_known = 0
@@ -145,6 +147,8 @@ class CostModel:
         self._suspect[bucket] = 0.0
         self._rows[bucket] += weight * (rows - self._rows[bucket])
         self._learn(bucket, mean + weight * (seconds - mean))
+        if self._untested and self._steady[bucket]:
+            self._doubt(bucket)
 
     def _learn(self, bucket: int, seconds: float) -> None:
         self._count[bucket] += 1
@@ -163,6 +167,20 @@ class CostModel:
                 return
             curve[bucket] = floor
 
+    def _doubt(self, bucket: int) -> None:
+        """Forget what was learned before of more rows, and cannot be true beside what is seen of this bucket.
+
+        What speaks for no run that ever comes would never be seen to be wrong.
+        """
+        self._untested = tuple([other for other in self._untested if not self._seen[other]])
+        seconds, rows = self._seconds[bucket], self._rows[bucket]
+        for other in self._untested:
+            most_s = OUTLIER * seconds * self._rows[other] / rows
+            if other > bucket and not seconds <= OUTLIER * self._seconds[other] <= OUTLIER * most_s:
+                self._count[other] = self._lent[other] = 0
+                self._seconds[other] = math.inf
+        self._level_all()
+
     def _change_pace(self, bucket: int, ratio: float) -> None:
         """Expect of all other buckets what became of one, which is so many times as slow: it is the same machine.
 
@@ -173,6 +191,9 @@ class CostModel:
                 self._seconds[other] = seconds * ratio
                 self._weight[other], self._steady[other] = 0.5, False
                 self._patience[other] = 1  # it is a guess
+        self._level_all()
+
+    def _level_all(self) -> None:
         floor = math.inf
         for other in range(BUCKETS - 1, -1, -1):
             self._curve[other] = floor = min(floor, self._seconds[other])
@@ -186,6 +207,7 @@ class CostModel:
         self._lent[bucket] = max(0, SETTLED - known.runs)
         self._count[bucket] = known.runs + self._lent[bucket] - 1
         self._learn(bucket, known.seconds)
+        self._untested = (*self._untested, bucket)
 
     # What is asked.
 
