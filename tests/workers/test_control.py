@@ -54,6 +54,17 @@ async def test_both_sides_ask_and_each_answer_finds_who_asked():
     assert answers == [{"twice": n * 2} for n in range(20)] + [{"thrice": n * 3} for n in range(20)]
 
 
+async def test_a_channel_that_is_left_at_once_is_closed():
+    """The process behind it was gone before anybody listened."""
+    one, other = socket.socketpair()
+    with other:
+        async with await ControlChannel.over(one) as channel:
+            pass
+        other.setblocking(False)
+        assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(other, 1), SOON_S) == b""
+    assert channel.lost.is_set()
+
+
 async def test_a_long_text_arrives_whole():
     """Metrics of many models: far more than a socket's buffer."""
 

@@ -113,13 +113,7 @@ class ControlChannel:
         except _NoMessage as error:
             log.error("control channel broken", trouble=str(error))  # noqa: TRY400 - where it was noticed says nothing
         finally:
-            self.lost.set()
-            for waiting in self._waiting.values():
-                if not waiting.done():
-                    waiting.set_exception(ChannelLost("the other side is gone"))
-            for task in self._answering:
-                task.cancel()
-            self._writer.close()
+            self._lose()
 
     async def __aenter__(self) -> Self:
         self._running = asyncio.create_task(self.run(), name="control")
@@ -130,8 +124,19 @@ class ControlChannel:
     ) -> None:
         self._running.cancel()
         await asyncio.wait({self._running})
+        self._lose()  # a task that is cancelled before its first step never enters its `try`
         if self._answering:
             await asyncio.wait(set(self._answering))
+
+    def _lose(self) -> None:
+        """End what is under way; nothing if that has been done."""
+        self.lost.set()
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(ChannelLost("the other side is gone"))
+        for task in self._answering:
+            task.cancel()
+        self._writer.close()
 
     async def _read(self) -> Body:
         """The next message.

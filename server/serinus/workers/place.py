@@ -177,8 +177,9 @@ class Place:
         self._spawn(self._let_go(before, asked))
 
     async def _let_go(self, worker: Worker | None, asked: Replacement) -> None:
-        if worker is not None and not worker.gone.is_set():
-            await worker.leave(asked.patience_s, Company.STAYS)
+        if worker is not None:
+            if not worker.gone.is_set():
+                await worker.leave(asked.patience_s, Company.STAYS)
             self._last_end = worker.how
         if not asked.outcome.done():
             asked.outcome.set_result(True)

@@ -89,14 +89,16 @@ class WorkerProcess:
         self._on_end = on_end
         self._channel: ControlChannel | None = None
         self._record = new_record()
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(os.close, self._record)
             self._connection, self._process = self._spawn(launch)
-        except BaseException:
-            os.close(self._record)
-            raise
+            undo.callback(self._connection.close)
+            undo.callback(self._process.wait)
+            undo.callback(self._process.kill)
+            # Told by the kernel: no thread waits, and nobody else's children are reaped.
+            self._exited = os.pidfd_open(self._process.pid)
+            undo.pop_all()
         self.pid = self._process.pid
-        # Told by the kernel: no thread waits, and nobody else's children are reaped.
-        self._exited = os.pidfd_open(self.pid)
         asyncio.get_running_loop().add_reader(self._exited, self._reap)
 
     def __repr__(self) -> str:
