@@ -160,6 +160,15 @@ def test_what_is_kept_has_a_bound():
     assert sum(len(patterns) for patterns in calls._by_length.values()) <= 5 * 256
 
 
+def test_of_calls_of_one_length_few_are_known():
+    """A caller chooses names as well, and each call would be compared with all of them."""
+    calls = KnownCalls(DECODER, SAID)
+    for number in range(100, 120):
+        known(calls, frame(request(model=f"m{number}")))
+    assert max(len(patterns) for patterns in calls._by_length.values()) == 8
+    assert calls.read(frame(request(model="m119")), NOW) is not None
+
+
 def test_more_calls_than_a_frame_may_have_are_left_to_the_parser():
     """It refuses them."""
     calls = KnownCalls(DECODER, SAID)

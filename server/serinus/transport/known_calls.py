@@ -21,6 +21,7 @@ from serinus.transport.wire import length_tag, number_tag, varint
 from serinus_api.v1 import predict_pb2 as pb
 
 _MOST_PATTERNS = 256  # callers choose shapes, and must not thereby choose how much is kept
+_MOST_ALIKE = 8  # patterns of one length, each of which every call of that length may be compared with
 _MOST_CALLS = 2048  # of one frame; more is for the parser to refuse
 _FRUITLESS = 8  # frames in a row that taught nothing: after that only each so many are learned from
 _SELDOM = 64
@@ -164,7 +165,7 @@ class KnownCalls:
         self._kept += 1
         shortest = pattern.timeout_at + len(pattern.end)
         for length in range(shortest + 1, shortest + 1 + _LONGEST_TIMEOUT):
-            self._by_length[length] = (pattern, *self._by_length.get(length, ()))
+            self._by_length[length] = (pattern, *self._by_length.get(length, ()))[:_MOST_ALIKE]
 
     def _pattern(self, wire: pb.PredictRequest) -> _Pattern | None:
         """The pattern of a request, or None where callers would hardly send another like it."""
