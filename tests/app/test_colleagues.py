@@ -1,8 +1,10 @@
 """What a worker and its supervisor say to each other for the sake of all, over a real channel."""
 
 import contextlib
+import logging
 import os
 import socket
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,17 +14,21 @@ import pytest
 from serinus.app.colleagues import Colleagues
 from serinus.app.kept_out import KeptOut
 from serinus.app.sources import ModelSources
-from serinus.core.errors import Draining, ModelRejected
+from serinus.core.errors import Draining, ModelRejected, Unsupported
 from serinus.core.version import ModelVersion, Version
 from serinus.lifecycle.models import Models
+from serinus.telemetry.logs import Logs, LogSwitches
 from serinus.transport.status_merging import Place
-from serinus.workers.control import Body, ControlChannel, Handler
+from serinus.workers.control import Body, ControlChannel, Handler, NotAnswered
 from serinus.workers.quarantine import Quarantined
 from tests.lifecycle.fake_servables import FakeLoader, model_plan
+from tests.support.records import model_record
 from tests.support.scratch import scratch
 
 KEPT_OUT = Quarantined(ModelVersion("m", Version(1), 1), 4, 60.0, "signal 11")
-STANDING = {"kept_out": [KEPT_OUT.body()], "orders": [], "folder": "/shared"}
+QUIET = {"error": True, "warning": True, "info": False, "verbose_level": 0}
+STANDING: Body = {"kept_out": [KEPT_OUT.body()], "orders": [], "folder": "/shared", "log": None}
+RECORD = model_record()  # revision 1
 
 
 class Supervisor:
@@ -34,7 +40,13 @@ class Supervisor:
     """
 
     def __init__(self) -> None:
-        self.answers: dict[str, Body] = {"standing": STANDING, "lift": {}, "last_metrics": {}}
+        self.answers: dict[str, Body] = {
+            "standing": STANDING,
+            "lift": {},
+            "last_metrics": {},
+            "log": {},
+            "others": {"answers": [{"answer": "AP8="}]},
+        }
         self.asked: list[tuple[str, Body]] = []
 
     def handlers(self) -> dict[str, Handler]:
@@ -62,7 +74,28 @@ class World:
         sources = ModelSources(
             models, named={}, repository=None, scratch=lambda: scratch(folder), examine=examine, taken=set()
         )
-        self.colleagues = Colleagues(worker, models=models, sources=sources, kept_out=self.kept_out, relay_s=60.0)
+        self.logs = Logs(logging.NullHandler(), LogSwitches())
+        self.colleagues = Colleagues(
+            worker, models=models, sources=sources, kept_out=self.kept_out, logs=self.logs, relay_s=60.0
+        )
+
+    def answer(self) -> None:
+        """Let the worker answer its supervisor."""
+
+        async def said_alone(method: str, message: bytes) -> bytes:
+            if method != "Index":
+                raise Unsupported("not that")
+            return message[::-1]
+
+        async def nothing(_body: Body) -> Body:
+            return {"nothing": True}
+
+        self.colleagues.answer(
+            metrics=lambda: (b"up 1\n", "text"),
+            status=lambda: b"\x00\xff",
+            said_alone=said_alone,
+            more={"more": nothing},
+        )
 
 
 @contextlib.asynccontextmanager
@@ -73,7 +106,11 @@ async def world(folder: Path, told: Supervisor) -> AsyncIterator[World]:
         await ControlChannel.over(other) as worker,
         Models(FakeLoader(), refused=lambda _reason: None, forget=lambda _version: None) as models,
     ):
-        yield World(supervisor, worker, models, folder)
+        made = World(supervisor, worker, models, folder)
+        try:
+            yield made
+        finally:
+            made.logs.close()
 
 
 async def test_a_worker_that_starts_hears_what_is_kept_out(tmp_path: Path):
@@ -88,7 +125,7 @@ async def test_a_worker_that_starts_hears_what_is_kept_out(tmp_path: Path):
 async def test_a_worker_that_serves_hears_it_too_and_may_be_told_otherwise(tmp_path: Path):
     """Every list is whole."""
     async with world(tmp_path, Supervisor()) as here:
-        here.colleagues.answer(metrics=lambda: (b"up 1\n", "text"), status=lambda: b"\x00\xff")
+        here.answer()
         await here.models.reload(model_plan("m"))
         await here.supervisor.request("kept_out", {"kept_out": [KEPT_OUT.body()]}, timeout_s=5.0)
         assert here.models.serving() == []
@@ -101,7 +138,7 @@ async def test_it_says_what_it_counts_and_does(tmp_path: Path):
     """With its process number: another one may follow in its place."""
     told = Supervisor()
     async with world(tmp_path, told) as here:
-        here.colleagues.answer(metrics=lambda: (b"up 1\n", "text"), status=lambda: b"\x00\xff")
+        here.answer()
         said = {"pid": os.getpid(), "text": "up 1\n"}
         assert await here.supervisor.request("metrics", {}, timeout_s=5.0) == said
         assert await here.supervisor.request("status", {}, timeout_s=5.0) == {"pid": os.getpid(), "status": "AP8="}
@@ -131,6 +168,8 @@ async def test_without_an_answer_a_worker_speaks_for_itself_and_orders_nothing(t
         for order in (here.colleagues.lift("m", ""), here.colleagues.sources.unload("m"), here.colleagues.catch_up()):
             with pytest.raises(Draining):
                 await order
+        assert await here.colleagues.others("Index", b"") == []
+        await here.colleagues.others_follow(RECORD, time.monotonic())
 
 
 async def test_what_is_lifted_is_said_to_the_supervisor(tmp_path: Path):
@@ -139,3 +178,47 @@ async def test_what_is_lifted_is_said_to_the_supervisor(tmp_path: Path):
     async with world(tmp_path, told) as here:
         await here.colleagues.lift("m", "1.0.0")
     assert told.asked == [("lift", {"model": "m", "version": "1.0.0"})]
+
+
+async def test_what_others_say_is_asked_of_the_supervisor(tmp_path: Path):
+    """Bytes travel as text, both ways; no probe waits for a worker that hangs."""
+    told = Supervisor()
+    async with world(tmp_path, told) as here:
+        assert await here.colleagues.others("Index", b"\x00") == [b"\x00\xff"]
+    body = {"method": "Index", "message": "AA=="}
+    assert told.asked == [("others", {"kind": "say", "body": body, "wait_s": 0.5})]
+
+
+async def test_a_worker_says_alone_what_another_one_is_asked(tmp_path: Path):
+    """What it refuses is a sentence; what else it may be asked is known by its kind."""
+    async with world(tmp_path, Supervisor()) as here:
+        here.answer()
+        body = {"method": "Index", "message": "AP8="}
+        assert await here.supervisor.request("say", body, timeout_s=5.0) == {"answer": "/wA="}
+        with pytest.raises(NotAnswered, match="not that"):
+            await here.supervisor.request("say", {**body, "method": "Infer"}, timeout_s=5.0)
+        assert await here.supervisor.request("more", {}, timeout_s=5.0) == {"nothing": True}
+
+
+async def test_others_get_longer_to_follow_than_this_worker_took(tmp_path: Path):
+    """It took three seconds: they may take five more."""
+    told = Supervisor()
+    async with world(tmp_path, told) as here:
+        await here.colleagues.others_follow(RECORD, time.monotonic() - 3.0)
+    ((kind, body),) = told.asked
+    assert (kind, body["kind"], body["body"]) == ("others", "follow", {"model": "m", "revision": 1})
+    assert 8.0 <= body["wait_s"] < 9.0
+
+
+async def test_what_is_logged_is_said_by_one_and_heard_by_all(tmp_path: Path):
+    """A worker that comes later hears it before anything else."""
+    told = Supervisor()
+    async with world(tmp_path, told) as here:
+        here.answer()
+        await here.colleagues.say_logs(LogSwitches(info=False))
+        assert told.asked == [("log", {"log": QUIET})]
+        await here.supervisor.request("log", {"log": QUIET}, timeout_s=5.0)
+        assert here.logs.switches == LogSwitches(info=False)
+        told.answers["standing"] = {**STANDING, "log": {**QUIET, "warning": False}}
+        await here.colleagues.hear_standing()
+        assert here.logs.switches == LogSwitches(info=False, warning=False)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import time
 from collections.abc import AsyncIterator, Mapping
 
 import pytest
@@ -101,6 +102,7 @@ class World:
         )
         self.following.apply(Snapshot(record.revision, {record.name: record}))
         self.lifted: list[tuple[str, str]] = []
+        self.followed: list[tuple[int, list[str]]] = []
         self.placing = Placing(
             models=models,
             sources=self.sources,
@@ -108,11 +110,16 @@ class World:
             following=self.following,
             mode=mode,
             lift=self.lift,
+            others_follow=self.others_follow,
         )
 
     async def lift(self, model: str, version: str) -> None:
         assert all(servable.identity.version_text != version for servable in self.models.serving(model))
         self.lifted.append((model, version))
+
+    async def others_follow(self, record: ModelRecord, began: float) -> None:
+        assert time.monotonic() - began < 60
+        self.followed.append((record.revision, self.serving))
 
     @property
     def serving(self) -> list[str]:
@@ -165,6 +172,15 @@ async def test_without_a_version_it_is_what_aliases_name_or_else_the_highest(
         await here.placing.load("m", "", "ann")
         assert here.registry.placed == [(*each, "ann") for each in placed]
         assert here.serving == serving
+
+
+async def test_other_workers_have_followed_when_a_load_or_an_unload_returns():
+    """Once this one has: whoever was told may call any of them next. What is not registered goes another way."""
+    async with world(FOLLOW, FOLLOW, aliases={"stable": 1}) as here:
+        await here.placing.load("m", "1.2.0", "ann")
+        await here.placing.unload("m", "1.2.0", "ann")
+        await here.placing.load("named", "", "ann")
+        assert here.followed == [(3, ["m@1.2.0", "m@1.1.0"]), (4, ["m@1.1.0"])]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from serinus.core.errors import InvalidInput, NotFound
 from serinus.core.version import ModelVersion, Version
 from serinus.transport.learned_costs import BestPoint, CostPoint, LearnedCosts, list_learned_costs
 from serinus_api.v1 import admin_pb2 as pb
-from tests.transport.fake_context import FakeContext
 
 OCR = LearnedCosts(
     ModelVersion("ocr", Version(1, 2), 3),
@@ -44,8 +43,7 @@ class Costs:
 
 
 async def listed(costs: Costs, **asked: str) -> pb.ListLearnedCostsResponse:
-    answer = await list_learned_costs(costs)(pb.ListLearnedCostsRequest(**asked).SerializeToString(), FakeContext())
-    return pb.ListLearnedCostsResponse.FromString(answer)
+    return await list_learned_costs(costs)(pb.ListLearnedCostsRequest(**asked))
 
 
 async def test_points_and_best_rows_are_in_order():
@@ -102,3 +100,20 @@ async def test_what_cannot_be_meant_is_refused(asked: dict[str, str], error: typ
     """A version needs its model, and both have to be such."""
     with pytest.raises(error):
         await listed(Costs(), **asked)
+
+
+async def test_of_all_workers_the_one_with_most_runs_is_shown():
+    """Its points and what it decided by them belong together; versions that one alone serves are shown as well."""
+    busy = pb.LearnedCosts(model="ocr", version="1.2.0", points=[pb.LearnedCost(rows=1, runs=71)], lone_threads=1)
+    idle = pb.LearnedCosts(model="ocr", version="1.2.0", points=[pb.LearnedCost(rows=1, runs=69)], lone_threads=4)
+    other = pb.LearnedCosts(model="tab", version="1.0.0")
+    asked: list[tuple[str, bytes]] = []
+
+    async def others(method: str, message: bytes) -> Sequence[bytes]:
+        asked.append((method, message))
+        return [pb.ListLearnedCostsResponse(costs=costs).SerializeToString() for costs in ([idle], [busy, other])]
+
+    request = pb.ListLearnedCostsRequest(model="ocr")
+    found = await list_learned_costs(Costs(), others)(request)
+    assert found == pb.ListLearnedCostsResponse(costs=[busy, other])
+    assert asked == [("ListLearnedCosts", request.SerializeToString())]

@@ -2,7 +2,7 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import grpc
@@ -16,11 +16,15 @@ from serinus.registry.rollout_records import JournalEntry
 from serinus.rollout.ports import Stored
 from serinus.rollout.simulation.values import Assumed
 from serinus.serving.mirroring.disagreements import Disagreement
+from serinus.transport.calls import Calls
+from serinus.transport.deadlines import Budgets
+from serinus.transport.drain import Drain
+from serinus.transport.rollout_controls import RolloutControls
 from serinus.transport.rollout_values import MetricReport, SimulationOrder
 from serinus_api.v1 import admin_pb2 as pb
 from serinus_api.v1 import predict_pb2
 from tests.transport.registry_on_grpc import refusal, refused_field
-from tests.transport.rollout_fakes import ROLLOUT, SPEC_YAML, changed
+from tests.transport.rollout_fakes import ROLLOUT, SPEC_YAML, FakeRollouts, changed
 from tests.transport.rollouts_on_grpc import Operated, operating
 
 STARTED = Timestamp(seconds=1_700_000_000, nanos=250_000_000)
@@ -221,6 +225,22 @@ async def test_disagreements_are_shown_with_their_tensors(operated: Operated):
             sentence="y: failed",
         )
     ]
+
+
+async def test_disagreements_of_all_workers_are_shown_in_turn():
+    """As many as one worker keeps: what a person reads comes from each of them."""
+
+    async def others(method: str, message: bytes) -> Sequence[bytes]:
+        assert (method, pb.ListDisagreementsRequest.FromString(message).id) == ("ListDisagreements", "r1")
+        said = [pb.Disagreement(request_id=f"other {number}") for number in range(30)]
+        return [pb.ListDisagreementsResponse(disagreements=said).SerializeToString()]
+
+    rollouts = FakeRollouts()
+    rollouts.examples = [Disagreement(1.0, f"own {number}", {}, {}, {}, "") for number in range(2)]
+    controls = RolloutControls(rollouts, Calls(Drain(), Budgets()), others)
+    answer = await controls.list_disagreements(pb.ListDisagreementsRequest(id="r1"))
+    shown = [each.request_id for each in answer.disagreements]
+    assert shown == ["own 0", "other 0", "own 1", "other 1", *(f"other {number}" for number in range(2, 18))]
 
 
 async def test_a_metric_is_reported(operated: Operated):

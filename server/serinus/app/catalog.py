@@ -6,9 +6,11 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from serinus.app.colleagues import Colleagues
+from serinus.app.collecting import Collecting
 from serinus.app.cost_keeping import CostKeeper
 from serinus.app.following import Following
 from serinus.app.front import Front
+from serinus.app.in_step import InStep, nobody_else
 from serinus.app.kept_out import KeptOut
 from serinus.app.placing import Placing, nothing_kept_out
 from serinus.app.quantizing import Quantizing
@@ -24,12 +26,14 @@ from serinus.core.version import ModelVersion
 from serinus.lifecycle.models import Models
 from serinus.registry.wanted import FollowMode
 from serinus.runtime.quantization.quantizer import QuantizationLimits, Quantizer
-from serinus.telemetry.logs import get_logger
+from serinus.telemetry.logs import Logs, get_logger
 from serinus.telemetry.metrics import Metrics
 from serinus.transport.registry_ports import RegistryParts
 from serinus.transport.rollout_ports import RolloutPorts
 from serinus.transport.rollout_values import Worker
 from serinus.transport.status_merging import Places, no_places
+from serinus.workers.control import Handler
+from serinus.workers.others import COLLECT, FOLLOW
 from serinus.workers.seat import Seat
 
 log = get_logger("serinus.catalog")
@@ -66,6 +70,7 @@ class Catalog:
         taken: set[str],
         kept_out: KeptOut,
         seat: Seat | None,
+        logs: Logs,
     ) -> None:
         mode = FollowMode(settings.registry.mode)
         self._settings = settings
@@ -90,6 +95,7 @@ class Catalog:
                 models=models,
                 sources=self._sources,
                 kept_out=kept_out,
+                logs=logs,
                 relay_s=_RELAYED_LOADS * settings.loading.timeout_s,
             )
         )
@@ -100,6 +106,12 @@ class Catalog:
             following=self.following,
             mode=mode,
             lift=nothing_kept_out if self.colleagues is None else self.colleagues.lift,
+            others_follow=nobody_else if self.colleagues is None else self.colleagues.others_follow,
+        )
+        self._collecting = (
+            None
+            if seat is None or seat.count == 1 or self.colleagues is None
+            else Collecting(self._served, self.colleagues.ask_others)
         )
         self.rollouts = RolloutParts(
             settings, store=store, models=models, front=front, following=self.following, metrics=metrics
@@ -168,7 +180,7 @@ class Catalog:
             artifacts=store.artifacts,
             registrations=store.registrations,
             quantizer=Quantizer(QuantizationLimits(), providers=self._settings.compute.providers),
-            collect=self._collect,
+            collect=self._collect if self._collecting is None else self._collecting.collect,
             scratch=store.area.scratch,
         )
         return RegistryParts(
@@ -213,12 +225,21 @@ class Catalog:
             workers=lambda: (worker(),),
         )
 
+    def asked_by_others(self) -> Mapping[str, Handler]:
+        """What other workers may ask this one, by kind."""
+        in_step = InStep(self._store.follower, self.following, self.models)
+        collecting = {} if self._collecting is None else {COLLECT: self._collecting.answer}
+        return {FOLLOW: in_step.follow, **collecting}
+
     @property
     def places(self) -> Places:
         """All workers of this machine."""
         return no_places if self.colleagues is None else self.colleagues.places
 
     async def _collect(self, version: ModelVersion, rows: int, timeout_s: float) -> Tensors:
-        servable = self.models.find(version.model, version.number_text)
+        return await self._served(version.model, version.number_text).collect(rows, timeout_s=timeout_s)
+
+    def _served(self, model: str, version: str) -> ServedVersion:
+        servable = self.models.find(model, version)
         assert isinstance(servable, ServedVersion), "this server's loader makes nothing else: this is a bug"
-        return await servable.collect(rows, timeout_s=timeout_s)
+        return servable

@@ -1,28 +1,35 @@
 """What a worker asks its supervisor for the sake of all workers, and what it answers for itself.
 
-asked of the supervisor   "standing", "relay", "lift", "statuses", "last_metrics"
-answered to it            "metrics", "status", "apply", "kept_out"
+asked of the supervisor   "standing", "relay", "lift", "statuses", "last_metrics", "others", "log"
+answered to it            "metrics", "status", "apply", "kept_out", "say", "collect", "follow", "log"
 """
 
 import asyncio
 import base64
 import os
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from serinus.app.kept_out import KeptOut
+from serinus.app.log_word import LOG, obey, word_of
 from serinus.app.relays import LocalSources, RelayedSources
 from serinus.core.errors import Draining
 from serinus.lifecycle.models import Models
-from serinus.telemetry.logs import get_logger
+from serinus.registry.records import ModelRecord
+from serinus.telemetry.logs import Logs, LogSwitches, get_logger
 from serinus.transport.status_merging import Place
-from serinus.workers.control import Body, ChannelLost, ControlChannel, NotAnswered
+from serinus.workers.control import Body, ChannelLost, ControlChannel, Handler, NotAnswered
+from serinus.workers.others import FOLLOW, SAY
 from serinus.workers.quarantine import Quarantined
 
 log = get_logger("serinus.colleagues")
 
 _HEARD_S = 10.0  # what the supervisor knows by itself
 _LIFT_S = 15.0  # longer than the supervisor gives the workers
+_SAID_S = 0.5  # a worker that serves answers in milliseconds, and a probe waits for a second
+_FOLLOWED_S = 5.0  # beyond what the worker took that was told; a busy database is heard of by then
+_MARGIN_S = 1.0  # the supervisor is asked for longer than it asks the others
 _STATUSES_S = 2.0  # longer than the supervisor gives the workers, shorter than an operator waits
 
 
@@ -34,6 +41,7 @@ class Colleagues:
         models: What this worker serves.
         sources: What of it is not registered.
         kept_out: What of it must not be loaded.
+        logs: Of this process.
         relay_s: What an order to all workers may take.
 
     Attributes:
@@ -41,20 +49,37 @@ class Colleagues:
     """
 
     def __init__(
-        self, channel: ControlChannel, *, models: Models, sources: LocalSources, kept_out: KeptOut, relay_s: float
+        self,
+        channel: ControlChannel,
+        *,
+        models: Models,
+        sources: LocalSources,
+        kept_out: KeptOut,
+        logs: Logs,
+        relay_s: float,
     ) -> None:
         self.sources = RelayedSources(sources, models, self._order)
         self._channel = channel
         self._models = models
         self._kept_out = kept_out
+        self._logs = logs
         self._relay_s = relay_s
 
-    def answer(self, *, metrics: Callable[[], tuple[bytes, str]], status: Callable[[], bytes]) -> None:
+    def answer(
+        self,
+        *,
+        metrics: Callable[[], tuple[bytes, str]],
+        status: Callable[[], bytes],
+        said_alone: Callable[[str, bytes], Awaitable[bytes]],
+        more: Mapping[str, Handler],
+    ) -> None:
         """Answer the supervisor from now on.
 
         Args:
             metrics: The exposition; called on a thread.
             status: The serialised status of this process.
+            said_alone: What it says by itself to a method and its request.
+            more: What else other workers may ask it, by kind.
         """
 
         async def say_metrics(_body: Body) -> Body:
@@ -63,6 +88,14 @@ class Colleagues:
         async def say_status(_body: Body) -> Body:
             return {"pid": os.getpid(), "status": base64.b64encode(status()).decode()}
 
+        async def say(body: Body) -> Body:
+            answer = await said_alone(body["method"], base64.b64decode(body["message"]))
+            return {"answer": base64.b64encode(answer).decode()}
+
+        for kind, handler in more.items():
+            self._channel.answer(kind, handler)
+        self._channel.answer(SAY, say)
+        self._channel.answer(LOG, self._hear_log)
         self._channel.answer("metrics", say_metrics)
         self._channel.answer("status", say_status)
         self._channel.answer("apply", self.sources.apply)
@@ -77,6 +110,7 @@ class Colleagues:
         standing = await self._ask("standing", {}, timeout_s=_HEARD_S)
         self.sources.folder = Path(standing["folder"])
         self._replace_kept_out(standing)
+        obey(standing, self._logs)
         return list(standing["orders"])
 
     async def catch_up(self) -> None:
@@ -112,6 +146,37 @@ class Colleagues:
             for each in answer["places"]
         ]
 
+    async def ask_others(self, kind: str, body: Body, *, wait_s: float) -> Sequence[Body]:
+        """What the other workers answer within so many seconds; nothing of those that do not."""
+        asked = {"kind": kind, "body": body, "wait_s": wait_s}
+        try:
+            return list((await self._ask("others", asked, timeout_s=wait_s + _MARGIN_S))["answers"])
+        except Draining:
+            return ()
+
+    async def others(self, method: str, message: bytes) -> Sequence[bytes]:
+        """What the others say to a method and its request; satisfies `transport.of_all_workers.Others`."""
+        body = {"method": method, "message": base64.b64encode(message).decode()}
+        said = await self.ask_others(SAY, body, wait_s=_SAID_S)
+        return [base64.b64decode(each["answer"]) for each in said]
+
+    async def others_follow(self, record: ModelRecord, began: float) -> None:
+        """Wait until all act by that record, as this worker does, which began at that time.
+
+        They began when it did, and share its processors: one that takes much longer hangs, and is not waited for.
+        """
+        took_s = time.monotonic() - began
+        body = {"model": record.name, "revision": record.revision}
+        await self.ask_others(FOLLOW, body, wait_s=_FOLLOWED_S + took_s)
+
+    async def say_logs(self, switches: LogSwitches) -> None:
+        """Have all processes of the server, and those to come, write what these switches show.
+
+        Raises:
+            Draining: the supervisor does not answer.
+        """
+        await self._ask(LOG, word_of(switches), timeout_s=_HEARD_S)
+
     async def say_last(self, metrics: Callable[[], tuple[bytes, str]]) -> None:
         """Leave what was counted to the supervisor; the last thing that a worker does."""
         try:
@@ -128,6 +193,10 @@ class Colleagues:
         except (ChannelLost, NotAnswered, TimeoutError) as error:
             log.warning("supervisor does not answer", kind=kind, trouble=str(error) or f"silent for {timeout_s:g} s")
             raise Draining("the supervisor of this worker does not answer: expected the call again") from error
+
+    async def _hear_log(self, body: Body) -> Body:
+        obey(body, self._logs)
+        return {}
 
     async def _hear_kept_out(self, body: Body) -> Body:
         self._replace_kept_out(body)

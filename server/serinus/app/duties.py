@@ -5,13 +5,16 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
+from serinus.app.log_word import LOG, LogWord
 from serinus.app.worker_reports import WorkerReports
 from serinus.config.supervision import Supervision
 from serinus.registry.files.staging import StagingArea
+from serinus.telemetry.logs import Logs
 from serinus.workers.casualties import Casualties
 from serinus.workers.control import Body
 from serinus.workers.crew import Crew
 from serinus.workers.facts import WorkerEnd
+from serinus.workers.others import Others
 from serinus.workers.quarantine import Quarantine
 from serinus.workers.relaying import Relays
 from serinus.workers.supervisor import WorkerHandler
@@ -24,11 +27,22 @@ class Duties:
         exposition: The `/metrics` of all workers.
     """
 
-    def __init__(self, *, casualties: Casualties, relays: Relays, reports: WorkerReports, folder: Path) -> None:
+    def __init__(
+        self,
+        *,
+        casualties: Casualties,
+        relays: Relays,
+        reports: WorkerReports,
+        others: Others,
+        log_word: LogWord,
+        folder: Path,
+    ) -> None:
         self.exposition = reports.exposition
         self._casualties = casualties
         self._relays = relays
         self._reports = reports
+        self._others = others
+        self._log_word = log_word
         self._folder = folder
 
     def handlers(self) -> Mapping[str, WorkerHandler]:
@@ -38,6 +52,8 @@ class Duties:
             "relay": self._relays.relay,
             "lift": self._casualties.lift,
             "statuses": self._reports.statuses,
+            "others": self._others.ask,
+            LOG: self._log_word.relay,
             "last_metrics": self._reports.heard_last,
         }
 
@@ -47,18 +63,20 @@ class Duties:
         self._reports.ended(end)
 
     async def _standing(self, _index: int, _body: Body) -> Body:
-        return {**self._casualties.standing(), **self._relays.standing(), "folder": str(self._folder)}
+        standing = {**self._casualties.standing(), **self._relays.standing(), **self._log_word.standing()}
+        return {**standing, "folder": str(self._folder)}
 
 
 @contextlib.asynccontextmanager
 async def open_duties(
-    settings: Supervision, crew: Callable[[], Crew], *, uploads: Path, relay_s: float
+    settings: Supervision, crew: Callable[[], Crew], *, logs: Logs, uploads: Path, relay_s: float
 ) -> AsyncIterator[Duties]:
     """The duties, as long as the block runs, which is to be longer than the workers live.
 
     Args:
         settings: When a version is quarantined.
         crew: The workers; asked for when there is something to do.
+        logs: The supervisor's own.
         uploads: Where files of clients lie until they are registered or loaded.
         relay_s: What one worker may take to load what another was told to.
 
@@ -74,7 +92,14 @@ async def open_duties(
         _running(casualties),
     ):
         reports = WorkerReports(crew, quarantined=lambda: [each.version for each in casualties.entries()])
-        yield Duties(casualties=casualties, relays=relays, reports=reports, folder=folder)
+        yield Duties(
+            casualties=casualties,
+            relays=relays,
+            reports=reports,
+            others=Others(crew),
+            log_word=LogWord(crew, logs),
+            folder=folder,
+        )
 
 
 @contextlib.asynccontextmanager

@@ -1,10 +1,12 @@
 """Loads and unloads on somebody's word, wherever the model comes from."""
 
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Protocol
 
 from serinus.app.following import Following
+from serinus.app.in_step import Wait, nobody_else
 from serinus.core.errors import InvalidInput, NotFound, NotLoaded, ServerError, StoreUnavailable
 from serinus.core.selector import LATEST
 from serinus.core.version import ModelVersion, check_model_name
@@ -73,6 +75,7 @@ class Placing:
         following: Following,
         mode: FollowMode,
         lift: Lift = nothing_kept_out,
+        others_follow: Wait = nobody_else,
     ) -> None:
         self._models = models
         self._sources = sources
@@ -80,6 +83,7 @@ class Placing:
         self._following = following
         self._mode = mode
         self._lift = lift
+        self._others_follow = others_follow
 
     # For the Open Inference Protocol.
 
@@ -107,7 +111,7 @@ class Placing:
     # For AdminService.
 
     async def load(self, model: str, selector: str, actor: str) -> None:
-        """Serve a version, or for "" what aliases name, or else the highest; returns when this server does.
+        """Serve a version, or for "" what aliases name, or else the highest; returns when all workers do.
 
         Raises:
             NotFound: there is no such model or version.
@@ -129,15 +133,17 @@ class Placing:
         await self._serve(record, None if target is None else target.identity)
 
     async def unload(self, model: str, selector: str, actor: str) -> None:
-        """Stop serving a version, or all of a model for ""; returns when the calls inside are answered."""
+        """Stop serving a version, or all of a model for ""; returns when all workers have answered the calls inside."""
         if not await self._is_registered(model):
             _refuse_selector(model, selector)
             async with self._noted("model.unload", model, actor):
                 await self._sources.unload(model)
             return
+        began = time.monotonic()
         record = await self._registry.place(model, selector or None, Placement.UNLOADED, actor=actor)
         self._following.apply_model(record)
         await self._models.closed(model)
+        await self._others_follow(record, began)
 
     @contextlib.asynccontextmanager
     async def _noted(self, action: str, model: str, actor: str) -> AsyncIterator[None]:
@@ -172,6 +178,7 @@ class Placing:
         return record
 
     async def _serve(self, record: ModelRecord, target: ModelVersion | None) -> None:
+        began = time.monotonic()
         self._following.apply_model(record)
         self._models.retry(record.name)
         try:
@@ -181,6 +188,7 @@ class Placing:
                 raise
         if target is not None and not self._serves(target):
             raise NotLoaded(f"{target} is not loaded: somebody decided otherwise meanwhile", field="version")
+        await self._others_follow(record, began)
 
     def _serves(self, version: ModelVersion) -> bool:
         return any(servable.identity == version for servable in self._models.serving(version.model))

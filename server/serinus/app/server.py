@@ -43,6 +43,8 @@ from serinus.telemetry.metrics import Metrics
 from serinus.transport.admin_service import ServerFacts
 from serinus.transport.drain import Drain
 from serinus.transport.face import Face, FaceParts
+from serinus.transport.of_all_workers import no_others
+from serinus.transport.oip_service import nobody_to_say_it_to
 from serinus.transport.server import GrpcServer, PortUse, TlsFiles
 from serinus.workers.control import Body
 from serinus.workers.crash_record import CrashRecord
@@ -93,6 +95,7 @@ async def running_server(
                     tasks=tasks,
                     rng=rng,
                     seat=seat,
+                    logs=logs,
                     noted=contextlib.nullcontext if record is None else record.loading,
                 )
             )
@@ -200,6 +203,7 @@ async def _catalog(
     tasks: asyncio.TaskGroup,
     rng: random.Random,
     seat: Seat | None,
+    logs: Logs,
     noted: Noted,
 ) -> AsyncIterator[Catalog]:
     """Everything that can be served, before anything of it is loaded."""
@@ -247,6 +251,7 @@ async def _catalog(
                 taken=taken,
                 kept_out=kept_out,
                 seat=seat,
+                logs=logs,
             )
 
 
@@ -280,6 +285,8 @@ def _face(
             rollouts=rollouts,
             places=catalog.places,
             costs=LearnedByServing(catalog.models),
+            others=no_others if catalog.colleagues is None else catalog.colleagues.others,
+            say_logs=nobody_to_say_it_to if catalog.colleagues is None else catalog.colleagues.say_logs,
             worker=worker,
         )
     )
@@ -292,7 +299,7 @@ async def _monitored(
 ) -> AsyncIterator[int]:
     """Answer who monitors: over HTTP, at the port that it yields, or the supervisor, which does so for all workers."""
     if seat is not None:
-        _answer_supervisor(seat, registry, face, catalog)
+        _answer_supervisor(registry, face, catalog)
         yield 0
         return
     # Here and not above: a worker has no use for a web server, in memory or at its start.
@@ -311,15 +318,19 @@ async def _monitored(
         yield http.port
 
 
-def _answer_supervisor(seat: Seat, registry: CollectorRegistry, face: Face, catalog: Catalog) -> None:
+def _answer_supervisor(registry: CollectorRegistry, face: Face, catalog: Catalog) -> None:
     """Let the supervisor ask what a server by itself answers over HTTP, and what it needs to speak for all workers."""
 
     async def detail(_body: Body) -> Body:
         return dict(catalog.detail())
 
     assert catalog.colleagues is not None, "a seat has colleagues: this is a bug"
-    catalog.colleagues.answer(metrics=functools.partial(exposition, registry), status=face.own_status)
-    seat.channel.answer("detail", detail)
+    catalog.colleagues.answer(
+        metrics=functools.partial(exposition, registry),
+        status=face.own_status,
+        said_alone=face.said_alone,
+        more={**catalog.asked_by_others(), "detail": detail},
+    )
 
 
 @contextlib.contextmanager

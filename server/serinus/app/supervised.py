@@ -10,7 +10,7 @@ from serinus.app.duties import Duties, open_duties
 from serinus.app.refusals import StartRefused, start_refusals
 from serinus.config.addresses import split_host_port
 from serinus.config.supervision import Supervision
-from serinus.telemetry.logs import get_logger
+from serinus.telemetry.logs import Logs, get_logger
 from serinus.transport.http import HttpServer, http_face
 from serinus.workers.control import Body, Handler
 from serinus.workers.facts import Failure, WorkerState
@@ -57,7 +57,7 @@ class SupervisedServer:
 
 @contextlib.asynccontextmanager
 async def supervised_server(
-    supervision: Supervision, settings: Mapping[str, Any], command: Sequence[str]
+    supervision: Supervision, settings: Mapping[str, Any], command: Sequence[str], *, logs: Logs
 ) -> AsyncIterator[SupervisedServer]:
     """A server whose workers have been started when the block begins, and are gone when it ends.
 
@@ -65,6 +65,7 @@ async def supervised_server(
         supervision: What the operator says of it.
         settings: All that the operator says, as `config.handing_over` made it, for the workers to read. Holds secrets.
         command: Begins a worker's process; see `Launch`.
+        logs: Of this process.
 
     Raises:
         StartRefused: a port is taken.
@@ -78,6 +79,7 @@ async def supervised_server(
                     open_duties(
                         supervision,
                         lambda: supervisor,
+                        logs=logs,
                         uploads=Path(supervision.state) / "staging",
                         relay_s=_LOADS * supervision.load_s,
                     )

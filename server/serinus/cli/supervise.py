@@ -15,7 +15,7 @@ from serinus.cli.signals import StopSignals
 from serinus.cli.worker import worker_command
 from serinus.config.supervision import Supervision
 from serinus.telemetry.log_fields import visible
-from serinus.telemetry.logs import configure_logs
+from serinus.telemetry.logs import Logs, configure_logs
 
 
 def supervise(handed: Mapping[str, Any]) -> int:
@@ -28,7 +28,7 @@ def supervise(handed: Mapping[str, Any]) -> int:
     logs = configure_logs(sys.stderr, supervision.log_level, json=supervision.log_format == "json")
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(_supervise(supervision, handed["settings"], as_json=handed["as_json"]))
+            runner.run(_supervise(supervision, handed["settings"], logs, as_json=handed["as_json"]))
     except StartRefused as error:
         sys.stderr.write(f"error: {visible(str(error))}\n")
         return ExitCode.FAILED
@@ -37,7 +37,7 @@ def supervise(handed: Mapping[str, Any]) -> int:
     return ExitCode.OK
 
 
-async def _supervise(supervision: Supervision, settings: Mapping[str, Any], *, as_json: bool) -> None:
+async def _supervise(supervision: Supervision, settings: Mapping[str, Any], logs: Logs, *, as_json: bool) -> None:
     supervising = asyncio.current_task()
     assert supervising is not None, "this is a bug: a coroutine that runs is in a task"
     server: SupervisedServer | None = None
@@ -61,7 +61,7 @@ async def _supervise(supervision: Supervision, settings: Mapping[str, Any], *, a
 
     with StopSignals(stop, hang_up=hang_up, end_process=end_process) as signals:
         try:
-            async with supervised_server(supervision, settings, worker_command()) as server:
+            async with supervised_server(supervision, settings, worker_command(), logs=logs) as server:
                 announced = await server.started()
                 is_ready = True
                 announce(_announcement(supervision, server, announced), as_json=as_json)

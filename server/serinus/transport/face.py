@@ -1,11 +1,13 @@
 """Puts the gRPC services together; what they share is made here once."""
 
 import dataclasses
+from typing import Any
 
 import grpc
 
 from open_inference.grpc_service_pb2 import ModelInferRequest
 from serinus.config.sections import LimitSettings
+from serinus.core.errors import Unsupported
 from serinus.core.predictor import Predictor
 from serinus.lifecycle.models import Models
 from serinus.telemetry.logs import Logs
@@ -18,9 +20,10 @@ from serinus.transport.deadlines import Budgets
 from serinus.transport.drain import Drain
 from serinus.transport.health import Health
 from serinus.transport.learned_costs import LearnedCostsOf, list_learned_costs, nothing_learned
+from serinus.transport.of_all_workers import OfAll, Others, no_others
 from serinus.transport.oip_decode import InferDecoder
 from serinus.transport.oip_infer import OipInfer
-from serinus.transport.oip_service import OipService, Repository
+from serinus.transport.oip_service import OipService, Repository, SayLogs, nobody_to_say_it_to
 from serinus.transport.predict_codec import PredictDecoder
 from serinus.transport.predict_service import PredictService
 from serinus.transport.reflection import reflection_handlers
@@ -28,6 +31,7 @@ from serinus.transport.registry_ports import RegistryParts
 from serinus.transport.registry_service import RegistryService
 from serinus.transport.rollout_controls import RolloutControls
 from serinus.transport.rollout_ports import RolloutPorts
+from serinus.transport.service import typed
 from serinus.transport.status_merging import Places, no_places
 from serinus.transport.traffic_controls import TrafficControls
 from serinus.transport.wire_limits import WireLimits
@@ -43,6 +47,8 @@ class FaceParts:
         predictor: What answers predictions: `models`, or what stands in front of them.
         places: All workers, where there are several.
         costs: What runs were seen to cost.
+        others: The other workers, where there are several.
+        say_logs: Tells them what is to be logged.
         worker: Which of how many processes that share the port this one is.
     """
 
@@ -58,6 +64,8 @@ class FaceParts:
     rollouts: RolloutPorts
     places: Places = no_places
     costs: LearnedCostsOf = nothing_learned
+    others: Others = no_others
+    say_logs: SayLogs = nobody_to_say_it_to
     worker: str = "1/1"
 
 
@@ -69,6 +77,7 @@ class Face:
     def __init__(self, parts: FaceParts) -> None:
         self._parts = parts
         self._open = False
+        self._of_all: dict[str, OfAll[Any, Any]] = {}
         self._health = Health(self.service_names, parts.drain)
         self._admin = AdminService(
             models=parts.models,
@@ -96,6 +105,16 @@ class Face:
     def own_status(self) -> bytes:
         """What this process does, for another worker that reports on all."""
         return self._admin.own_status()
+
+    async def said_alone(self, method: str, message: bytes) -> bytes:
+        """What this process says to a method that another worker answers for all; `handlers` were made before.
+
+        Raises:
+            Unsupported: no method of that name is answered so.
+        """
+        if (found := self._of_all.get(method)) is None:
+            raise Unsupported(f"{method[:64]!r} is answered by each worker for itself")
+        return await found.alone(message)
 
     def handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
         """What a server registers."""
@@ -126,7 +145,10 @@ class Face:
             logs=parts.logs,
             is_ready=self.is_ready,
             server_version=parts.facts.version,
+            others=parts.others,
+            say_logs=parts.say_logs,
         )
+        self._of_all |= oip.of_all
         calls = Calls(parts.drain, budgets)
         registry = RegistryService(parts.registry, calls=calls, max_inputs=limits.max_inputs)
         return (
@@ -147,9 +169,9 @@ class Face:
             serving=self._admin.serving,
             drain=ports.drain,
         )
-        rollouts = RolloutControls(ports.rollouts, calls)
+        rollouts = RolloutControls(ports.rollouts, calls, parts.others)
         traffic = TrafficControls(ports.traffic, calls)
-        costs = {"ListLearnedCosts": list_learned_costs(parts.costs)}
-        return self._admin.handler(
-            {**controls.unary(), **rollouts.unary(), **traffic.unary(), **costs}, rollouts.answers()
-        )
+        costs = list_learned_costs(parts.costs, parts.others)
+        self._of_all |= {costs.name: costs, rollouts.list_disagreements.name: rollouts.list_disagreements}
+        unary = {**controls.unary(), **rollouts.unary(), **traffic.unary(), costs.name: typed(costs.asked, costs)}
+        return self._admin.handler(unary, rollouts.answers())

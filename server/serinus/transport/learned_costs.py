@@ -4,12 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Protocol
 
-from google.protobuf.message import Message
-
 from serinus.core.errors import InvalidInput
 from serinus.core.version import ModelVersion, Version, check_model_name
-from serinus.transport.guard import UnaryMethod
-from serinus.transport.service import typed
+from serinus.transport.of_all_workers import OfAll, Others, no_others
 from serinus_api.v1 import admin_pb2 as pb
 
 
@@ -81,10 +78,13 @@ def nothing_learned(_model: str, _version: Version | None) -> Sequence[LearnedCo
     return ()
 
 
-def list_learned_costs(costs_of: LearnedCostsOf) -> UnaryMethod:
-    """The method."""
+ListLearnedCosts = OfAll[pb.ListLearnedCostsRequest, pb.ListLearnedCostsResponse]
 
-    def answer(asked: pb.ListLearnedCostsRequest) -> Message:
+
+def list_learned_costs(costs_of: LearnedCostsOf, others: Others = no_others) -> ListLearnedCosts:
+    """The method; `others` are the other workers of the machine."""
+
+    async def own(asked: pb.ListLearnedCostsRequest) -> pb.ListLearnedCostsResponse:
         if asked.model:
             check_model_name(asked.model)
         elif asked.version:
@@ -92,7 +92,24 @@ def list_learned_costs(costs_of: LearnedCostsOf) -> UnaryMethod:
         version = Version.parse(asked.version) if asked.version else None
         return pb.ListLearnedCostsResponse(costs=[_message(costs) for costs in costs_of(asked.model, version)])
 
-    return typed(pb.ListLearnedCostsRequest, answer)
+    return OfAll("ListLearnedCosts", pb.ListLearnedCostsRequest, pb.ListLearnedCostsResponse, own, _joined, others)
+
+
+def _joined(
+    _asked: pb.ListLearnedCostsRequest, said: Sequence[pb.ListLearnedCostsResponse]
+) -> pb.ListLearnedCostsResponse:
+    """Of each version, what the worker knows that has seen most runs: each decides by its own, none by an average."""
+    best: dict[tuple[str, str], pb.LearnedCosts] = {}
+    for answer in said:
+        for costs in answer.costs:
+            key = costs.model, costs.version
+            if key not in best or _runs(costs) > _runs(best[key]):
+                best[key] = costs
+    return pb.ListLearnedCostsResponse(costs=best.values())
+
+
+def _runs(costs: pb.LearnedCosts) -> int:
+    return sum(point.runs for point in costs.points)
 
 
 def _message(costs: LearnedCosts) -> pb.LearnedCosts:

@@ -1,19 +1,20 @@
 """inference.GRPCInferenceService: what Triton's, KServe's and MLServer's clients speak. All 20 RPCs answer."""
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
 
 import grpc
 
 from open_inference import grpc_service_pb2 as oip
 from serinus.core.errors import InvalidInput, Loading, NotFound, NotLoaded, Unsupported
 from serinus.lifecycle.models import Models
-from serinus.lifecycle.states import ModelState
-from serinus.telemetry.logs import Logs
+from serinus.telemetry.logs import Logs, LogSwitches
 from serinus.transport.guard import Context, UnaryMethod
+from serinus.transport.of_all_workers import OfAll, Others, no_others
 from serinus.transport.oip_describe import EXTENSIONS, model_config, model_metadata, model_statistics
 from serinus.transport.oip_infer import OipInfer
 from serinus.transport.oip_log_settings import log_settings
+from serinus.transport.oip_merging import joined_index, joined_readiness, joined_statistics
 from serinus.transport.service import service, typed
 
 NAME = "inference.GRPCInferenceService"
@@ -34,8 +35,20 @@ class Repository(Protocol):
         ...
 
 
+SayLogs = Callable[[LogSwitches], Awaitable[None]]
+"""Has all other workers write what these switches show; Draining where they cannot be told."""
+
+
+async def nobody_to_say_it_to(_switches: LogSwitches) -> None:
+    """There are no other workers."""
+
+
 class OipService:
-    """The control RPCs over `models` and `repository`; inference goes to `infer`."""
+    """The control RPCs over `models` and `repository`; inference goes to `infer`.
+
+    Attributes:
+        of_all: By name, the methods that are answered for all workers, `others` included.
+    """
 
     def __init__(
         self,
@@ -46,6 +59,8 @@ class OipService:
         logs: Logs,
         is_ready: Callable[[], bool],
         server_version: str,
+        others: Others = no_others,
+        say_logs: SayLogs = nobody_to_say_it_to,
     ) -> None:
         self._models = models
         self._repository = repository
@@ -53,6 +68,27 @@ class OipService:
         self._logs = logs
         self._is_ready = is_ready
         self._server_version = server_version
+        self._say_logs = say_logs
+        ready = OfAll(
+            "ModelReady", oip.ModelReadyRequest, oip.ModelReadyResponse, self._model_ready, joined_readiness, others
+        )
+        statistics = OfAll(
+            "ModelStatistics",
+            oip.ModelStatisticsRequest,
+            oip.ModelStatisticsResponse,
+            self._model_statistics,
+            joined_statistics,
+            others,
+        )
+        index = OfAll(
+            "RepositoryIndex",
+            oip.RepositoryIndexRequest,
+            oip.RepositoryIndexResponse,
+            self._index,
+            joined_index,
+            others,
+        )
+        self.of_all: Mapping[str, OfAll[Any, Any]] = {each.name: each for each in (ready, statistics, index)}
 
     def handler(self, arrive: Callable[[], None]) -> grpc.GenericRpcHandler:
         """What a server registers; `arrive` is called for each call."""
@@ -60,23 +96,21 @@ class OipService:
             "ModelInfer": self._infer.infer,
             "ServerLive": typed(oip.ServerLiveRequest, lambda _: oip.ServerLiveResponse(live=True)),
             "ServerReady": typed(oip.ServerReadyRequest, lambda _: oip.ServerReadyResponse(ready=self._is_ready())),
-            "ModelReady": typed(oip.ModelReadyRequest, self._model_ready),
             "ServerMetadata": typed(oip.ServerMetadataRequest, self._server_metadata),
             "ModelMetadata": typed(oip.ModelMetadataRequest, self._model_metadata),
             "ModelConfig": typed(oip.ModelConfigRequest, self._model_config),
-            "ModelStatistics": typed(oip.ModelStatisticsRequest, self._model_statistics),
-            "RepositoryIndex": typed(oip.RepositoryIndexRequest, self._index),
             "RepositoryModelLoad": typed(oip.RepositoryModelLoadRequest, self._load),
             "RepositoryModelUnload": typed(oip.RepositoryModelUnloadRequest, self._unload),
-            "LogSettings": typed(oip.LogSettingsRequest, lambda asked: log_settings(asked, self._logs)),
+            "LogSettings": typed(oip.LogSettingsRequest, self._log_settings),
             "TraceSetting": _unsupported(_NO_TRACE),
         }
+        unary |= {name: typed(method.asked, method) for name, method in self.of_all.items()}
         for memory in ("SystemSharedMemory", "CudaSharedMemory"):
             for action in ("Status", "Register", "Unregister"):
                 unary[memory + action] = _unsupported(_NO_SHARED_MEMORY)
         return service(NAME, unary=unary, streams={"ModelStreamInfer": self._infer.stream}, arrive=arrive)
 
-    def _model_ready(self, asked: oip.ModelReadyRequest) -> oip.ModelReadyResponse:
+    async def _model_ready(self, asked: oip.ModelReadyRequest) -> oip.ModelReadyResponse:
         try:
             self._models.find(asked.name, asked.version)
         except (NotLoaded, Loading, NotFound):
@@ -92,7 +126,7 @@ class OipService:
     def _model_config(self, asked: oip.ModelConfigRequest) -> oip.ModelConfigResponse:
         return oip.ModelConfigResponse(config=model_config(self._models.find(asked.name, asked.version)))
 
-    def _model_statistics(self, asked: oip.ModelStatisticsRequest) -> oip.ModelStatisticsResponse:
+    async def _model_statistics(self, asked: oip.ModelStatisticsRequest) -> oip.ModelStatisticsResponse:
         if not asked.name:
             servables = self._models.serving()
         elif asked.version:
@@ -102,7 +136,7 @@ class OipService:
             servables = self._models.serving(asked.name)
         return oip.ModelStatisticsResponse(model_stats=[model_statistics(each.metrics) for each in servables])
 
-    def _index(self, asked: oip.RepositoryIndexRequest) -> oip.RepositoryIndexResponse:
+    async def _index(self, asked: oip.RepositoryIndexRequest) -> oip.RepositoryIndexResponse:
         _refuse_repository_name(asked.repository_name)
         return oip.RepositoryIndexResponse(
             models=[
@@ -113,9 +147,15 @@ class OipService:
                     reason=status.reason,
                 )
                 for status in self._models.index()
-                if status.state is ModelState.READY or not asked.ready
             ]
         )
+
+    async def _log_settings(self, asked: oip.LogSettingsRequest) -> oip.LogSettingsResponse:
+        before = self._logs.switches
+        answer = log_settings(asked, self._logs)
+        if self._logs.switches != before:
+            await self._say_logs(self._logs.switches)
+        return answer
 
     async def _load(self, asked: oip.RepositoryModelLoadRequest) -> oip.RepositoryModelLoadResponse:
         _refuse_repository_name(asked.repository_name)

@@ -1,7 +1,8 @@
 """What operators do with rollouts: start them, look at them, and say a word about them."""
 
 import asyncio
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 
 from google.protobuf.message import Message
 
@@ -10,9 +11,11 @@ from serinus.core.errors import Overloaded
 from serinus.core.version import check_model_name
 from serinus.rollout.ports import Stored
 from serinus.rollout.view import RolloutView
+from serinus.serving.mirroring.disagreements import MOST_EXAMPLES
 from serinus.transport.callers import actor_of
 from serinus.transport.calls import Calls
 from serinus.transport.guard import AnswersMethod, Context, UnaryMethod
+from serinus.transport.of_all_workers import OfAll, Others, no_others
 from serinus.transport.paging import all_that_fit, fitting, page_of
 from serinus.transport.registry_requests import expected_of
 from serinus.transport.rollout_messages import (
@@ -45,13 +48,22 @@ class RolloutControls:
     Attributes:
         rollouts: Keeps and moves them.
         calls: How methods are called.
+        list_disagreements: Answered for all workers.
     """
 
-    def __init__(self, rollouts: Rollouts, calls: Calls) -> None:
+    def __init__(self, rollouts: Rollouts, calls: Calls, others: Others = no_others) -> None:
         self._rollouts = rollouts
         self._calls = calls
         self._watches = RolloutWatches(rollouts)
         self._simulates = False
+        self.list_disagreements = OfAll(
+            "ListDisagreements",
+            pb.ListDisagreementsRequest,
+            pb.ListDisagreementsResponse,
+            self._disagreements,
+            _joined_disagreements,
+            others,
+        )
 
     def unary(self) -> Mapping[str, UnaryMethod]:
         """The methods with one answer, by name."""
@@ -65,7 +77,7 @@ class RolloutControls:
             "ResumeRollout": write(pb.ResumeRolloutRequest, self._resume),
             "PromoteRollout": write(pb.PromoteRolloutRequest, self._promote),
             "AbortRollout": write(pb.AbortRolloutRequest, self._abort),
-            "ListDisagreements": read(pb.ListDisagreementsRequest, self._disagreements),
+            "ListDisagreements": read(pb.ListDisagreementsRequest, self.list_disagreements),
             "SimulateRollout": self._calls.slow_read(pb.SimulateRolloutRequest, self._simulate),
             "ReportMetric": write(pb.ReportMetricRequest, self._report),
         }
@@ -96,7 +108,7 @@ class RolloutControls:
         entries = await self._rollouts.journal(rollout_id(asked.id))
         return pb.ListRolloutJournalResponse(events=await asyncio.to_thread(event_messages, entries))
 
-    async def _disagreements(self, asked: pb.ListDisagreementsRequest) -> Message:
+    async def _disagreements(self, asked: pb.ListDisagreementsRequest) -> pb.ListDisagreementsResponse:
         found = await self._rollouts.disagreements(rollout_id(asked.id))
         shown = await asyncio.to_thread(all_that_fit, found, disagreement_message)
         return pb.ListDisagreementsResponse(disagreements=shown)
@@ -162,3 +174,13 @@ async def _shown(view: RolloutView) -> pb.Rollout:
 
 def _brief(stored: Stored) -> pb.Rollout:
     return rollout_message(stored, dump_rollout_spec(stored.rollout.spec))
+
+
+def _joined_disagreements(
+    _asked: pb.ListDisagreementsRequest, said: Sequence[pb.ListDisagreementsResponse]
+) -> pb.ListDisagreementsResponse:
+    """In turn from each worker's, so that what a person is shown comes from all; as many as one worker keeps."""
+    turns = itertools.zip_longest(*(each.disagreements for each in said))
+    found = (each for turn in turns for each in turn if each is not None)
+    shown = all_that_fit(itertools.islice(found, MOST_EXAMPLES), lambda each: each)
+    return pb.ListDisagreementsResponse(disagreements=shown)

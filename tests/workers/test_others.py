@@ -1,0 +1,50 @@
+"""What one worker asks all others through their supervisor."""
+
+import pytest
+
+from serinus.workers.control import ChannelLost, NotAnswered
+from serinus.workers.facts import WorkerState
+from serinus.workers.others import SILENCE_S, Others
+from tests.workers.fake_crew import FakeCrew, facts
+
+ASKED = {"kind": "say", "body": {"method": "Index"}, "wait_s": 0.5}
+CALL = ("say", {"method": "Index"})
+
+
+async def test_all_but_the_one_that_asks_answer():
+    """In the order of their places."""
+    crew = FakeCrew(1, 2, 3)
+    crew.answers = {1: {"answer": "one"}, 3: {"answer": "three"}}
+    assert await Others(lambda: crew).ask(2, ASKED) == {"answers": [{"answer": "one"}, {"answer": "three"}]}
+    assert crew.asked == [(1, *CALL), (3, *CALL)]
+
+
+async def test_who_cannot_answer_is_left_out():
+    """Also who does not serve, or not any more: it gets no calls."""
+    crew = FakeCrew(1, 2, 3)
+    crew.answers = {2: ChannelLost("gone"), 3: NotAnswered("not here")}
+    crew.present += [facts(4, WorkerState.STARTING), facts(5, WorkerState.LEAVING)]
+    assert await Others(lambda: crew).ask(1, ASKED) == {"answers": []}
+    assert crew.asked == [(2, *CALL), (3, *CALL)]
+
+
+async def test_who_was_silent_is_not_waited_for_again():
+    """Until a while later; the process that follows it is another one."""
+    now, crew = 100.0, FakeCrew(1, 2)
+    others = Others(lambda: crew, clock=lambda: now)
+    crew.answers = {2: TimeoutError()}
+    await others.ask(1, ASKED)
+    now += SILENCE_S - 0.1
+    await others.ask(1, ASKED)
+    assert crew.asked == [(2, *CALL)]
+    crew.answers = {2: {"answer": "two"}}
+    now += 0.2
+    assert await others.ask(1, ASKED) == {"answers": [{"answer": "two"}]}
+
+
+async def test_only_what_workers_answer_each_other_is_passed_on():
+    """The supervisor's own word, such as to leave, is not theirs."""
+    crew = FakeCrew(1, 2)
+    with pytest.raises(NotAnswered, match="nobody is asked for 'leave'"):
+        await Others(lambda: crew).ask(1, {**ASKED, "kind": "leave"})
+    assert crew.asked == []
