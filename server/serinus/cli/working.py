@@ -27,10 +27,8 @@ async def _work(place: Place) -> int:
             seat = Seat(place.index, place.count, place.record, channel)
             settings = await told_settings(seat)
             context = {"worker": place.index} if place.count > 1 else {}
+            # Open until the process is gone: how it ends is logged as well.
             logs = configure_logs(sys.stderr, settings.logs.level, json=settings.logs.format == "json", context=context)
-            try:
-                return await work(seat, settings, logs)
-            finally:
-                logs.close()
+            return await work(seat, settings, logs)
     except ChannelLost:
         return _LOST  # the supervisor is gone; nobody is left to be told

@@ -32,8 +32,8 @@ class ComputePool:
 
     Args:
         threads: How many, at least 1.
-        hooks: Told about each run, in slots 0 to `threads` - 1, and in slot `threads` for those of the thread that
-            enters the pool.
+        hooks: Told about each run: in slots 0 to `threads` - 1, in slot `threads` for those of the thread that enters
+            the pool, and in those behind for threads that took the place of others.
 
     Attributes:
         runs: What runs on these threads.
@@ -91,8 +91,9 @@ class ComputePool:
         for index, worker in enumerate(self._workers):
             if worker.thread.name == thread and not self._closed and self._lost < MOST_LOST:
                 self._lost += 1
-                name = f"compute-{worker.slot}.{self._lost}"
-                other = self._workers[index] = _Worker(self._jobs, self.runs, worker.slot, name)
+                # A slot of its own: should the process die of the lost run, the old one still says what that was.
+                slot = self.threads + self._lost
+                other = self._workers[index] = _Worker(self._jobs, self.runs, slot, f"compute-{index}.{self._lost}")
                 worker.give_up()
                 other.thread.start()
                 return True

@@ -95,7 +95,7 @@ class RunsInProgress:
         self._seats: dict[int, _Seat] = {}
 
     def take_seat(self, slot: int) -> None:
-        """Watch the runs of the calling thread from now on; whoever had the slot before is nobody's concern."""
+        """Watch the runs of the calling thread from now on; nobody has had the slot before."""
         seat = _Seat(slot, threading.current_thread().name, is_watched=True)
         self._seats[slot] = self._here.seat = seat
 
@@ -132,8 +132,7 @@ class RunsInProgress:
         if seat is None:
             return
         seat.run = None
-        # A thread that was given up and comes back after all has nothing to say of what runs in its place now.
-        if self._hooks is not None and self._seats.get(seat.slot) is seat:
+        if self._hooks is not None:
             self._hooks.on_end(seat.slot)
 
     def __repr__(self) -> str:

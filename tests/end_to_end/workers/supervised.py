@@ -12,6 +12,9 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+from serinus.core.version import ModelVersion
+from serinus.workers.crash_record import read_record
+
 _WAIT_S = 60  # a machine whose cores are all busy
 _LOOK_S = 0.05
 
@@ -123,3 +126,13 @@ def is_free(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def is_at_work(pid: int, version: ModelVersion) -> bool:
+    """Whether a worker's crash record says that it is at work on the version."""
+    with contextlib.suppress(OSError):
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            if "serinus-crash-record" in str(descriptor.readlink()):
+                with descriptor.open("rb") as record:
+                    return version in read_record(record.fileno())
+    return False

@@ -17,10 +17,10 @@ import pytest
 from tritonclient import grpc as triton
 
 from serinus.core.version import ModelVersion, Version
-from serinus.workers.crash_record import read_record
 from serinus_api.v1 import admin_pb2 as pb
 from serinus_client import Client, SerinusError
 from tests.end_to_end.registry.hostile_models import hang
+from tests.end_to_end.workers.supervised import is_at_work
 from tests.support import models
 
 KILLER = ModelVersion("killer", Version(1), 1)
@@ -59,7 +59,7 @@ class Server:
 
     def kill_at_work(self) -> None:
         """End a worker in the way of a segmentation fault, once it is at work on the model."""
-        pid = self.soon(lambda: next((pid for pid in self._workers() if is_at_work(pid)), None))
+        pid = self.soon(lambda: next((pid for pid in self._workers() if is_at_work(pid, KILLER)), None))
         self.killed.append(pid)
         os.kill(pid, signal.SIGSEGV)
 
@@ -82,16 +82,6 @@ class Server:
                 return found
             time.sleep(0.02)  # another process: there is nothing to wait on
         raise AssertionError(self._log.read_text())
-
-
-def is_at_work(pid: int) -> bool:
-    """Whether a worker's crash record says that it is at work on the model."""
-    with contextlib.suppress(OSError):
-        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-            if "serinus-crash-record" in str(descriptor.readlink()):
-                with descriptor.open("rb") as record:
-                    return KILLER in read_record(record.fileno())
-    return False
 
 
 @contextlib.contextmanager
