@@ -60,6 +60,7 @@ def test_a_supervisor_is_told_what_it_acts_by(tmp_path: Path):
         state=str(tmp_path / "somewhere"),
         workers=3,
         ready_s=600,
+        silent_s=30,
         backoff_s=0.1,
         longest_backoff_s=30,
         most_deaths=3,

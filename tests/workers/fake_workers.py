@@ -24,7 +24,7 @@ class FakeWorker:
         self.gone = asyncio.Event()
         self.how = ""
         self.told: list[object] = []
-        self.answers: dict[str, Body] = {}
+        self.answers: dict[str, Body] = {"alive": {}}
 
     def __repr__(self) -> str:
         return f"<FakeWorker {self.index} [{self.pid}]>"

@@ -12,7 +12,7 @@ from serinus.workers.supervisor import Supervisor, WorkersRefused
 from tests.support.virtual_loop import virtual
 from tests.workers.fake_workers import FakeWorkers
 
-RULES = PlaceRules(ready_s=60, restarts=RestartPolicy(first_wait_s=1, longest_wait_s=8))
+RULES = PlaceRules(ready_s=60, silent_s=30, restarts=RestartPolicy(first_wait_s=1, longest_wait_s=8))
 PATIENCE_S = 35
 
 
@@ -211,6 +211,24 @@ async def test_a_stuck_worker_is_followed_first_and_gets_little_time_then():
         await until(lambda: first.told)
         assert first.told == [(1.0, Company.STAYS)]
         first.end("signal 9")
+        assert states(supervisor) == [(102, WorkerState.READY), (101, WorkerState.READY)]
+
+
+@virtual
+async def test_a_worker_whose_event_loop_stands_is_replaced():
+    """It cannot say so itself, nor hear that it is to leave; the other one is left alone."""
+    async with serving(2) as (supervisor, workers):
+        first, second = workers.begun
+        await asyncio.sleep(100)
+        del first.answers["alive"]
+        third = await workers.number(3)
+        assert 30 <= now() - 100 <= 38
+        assert (third.index, first.told) == (1, [])
+        third.serve()
+        await until(lambda: first.told)
+        assert (first.told, second.told) == ([(0.0, Company.STAYS)], [])
+        first.end("signal 9")
+        await asyncio.sleep(100)
         assert states(supervisor) == [(102, WorkerState.READY), (101, WorkerState.READY)]
 
 

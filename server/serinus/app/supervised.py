@@ -115,6 +115,7 @@ def _supervisor(
         begin=begin,
         rules=PlaceRules(
             ready_s=supervision.ready_s,
+            silent_s=supervision.silent_s,
             restarts=RestartPolicy(first_wait_s=supervision.backoff_s, longest_wait_s=supervision.longest_backoff_s),
         ),
         patience_s=supervision.leave_s + _MARGIN_S,

@@ -32,6 +32,7 @@ async def work(seat: Seat, settings: Settings, logs: Logs) -> int:
     """
     departure = _Departure()
     seat.channel.answer("leave", departure.heard)
+    seat.channel.answer("alive", _alive)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, departure.begin)
     watching = asyncio.create_task(_leave_when_lost(seat, departure))
     try:
@@ -51,6 +52,11 @@ async def work(seat: Seat, settings: Settings, logs: Logs) -> int:
     finally:
         watching.cancel()
     return 0
+
+
+async def _alive(_body: Body) -> Body:
+    """That it answers is the answer."""
+    return {}
 
 
 class _Departure:

@@ -24,6 +24,7 @@ def supervision_of(settings: Settings, *, log_format: str) -> Supervision:
         state=str(settings.state),
         workers=workers.count,
         ready_s=workers.ready_s,
+        silent_s=workers.silent_s,
         backoff_s=workers.backoff_s,
         longest_backoff_s=workers.longest_backoff_s,
         most_deaths=workers.most_deaths,

@@ -134,6 +134,7 @@ class WorkerSettings(Section):
     Attributes:
         count: How many; 0 serves in the process that was started, without a supervisor.
         ready_s: A worker that is not ready after so long is ended and started again.
+        silent_s: A worker that answers its supervisor nothing for so long is replaced.
         backoff_s: Wait before a worker is started again that died; doubled each time that it dies again soon.
         longest_backoff_s: The longest such wait.
         most_deaths: A version that was running at more deaths than this within `death_window_s` is quarantined.
@@ -142,6 +143,7 @@ class WorkerSettings(Section):
 
     count: Whole = Field(default=1, ge=0, le=256)  # each holds all models: more are a decision about memory
     ready_s: Number = Field(default=600, gt=0, le=86_400)  # all models load in it, twice the limit of one
+    silent_s: Number = Field(default=30, ge=1, le=3600)  # a machine that swaps is slow; a loop that stands stays so
     backoff_s: Number = Field(default=0.1, gt=0, le=60)  # a first death may be an accident: callers wait
     longest_backoff_s: Number = Field(default=30, gt=0, le=3600)
     most_deaths: Whole = Field(default=3, ge=1, le=1000)

@@ -16,6 +16,7 @@ class Supervision:
         state: The state folder.
         workers: `workers.count`, from 1.
         ready_s: Of `workers`, like the following.
+        silent_s: See there.
         backoff_s: See there.
         longest_backoff_s: See there.
         most_deaths: See there.
@@ -31,6 +32,7 @@ class Supervision:
     state: str
     workers: int
     ready_s: float
+    silent_s: float
     backoff_s: float
     longest_backoff_s: float
     most_deaths: int

@@ -1,17 +1,20 @@
 """One worker's place: who dies there is followed by another, and who is to be replaced serves until another does."""
 
 import asyncio
+import contextlib
 import dataclasses
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
 from serinus.telemetry.logs import get_logger
-from serinus.workers.control import Body
+from serinus.workers.control import Body, ChannelLost, NotAnswered
 from serinus.workers.facts import Company, WorkerFacts, WorkerState
 from serinus.workers.restarts import RestartPolicy, Streak
 
 log = get_logger("serinus.workers")
+
+_ASKED_WITHIN = 4  # times while a silence lasts that is too long
 
 
 class Worker(Protocol):
@@ -51,10 +54,12 @@ class PlaceRules:
 
     Attributes:
         ready_s: A process that is not ready after so long is killed.
+        silent_s: One that then answers nothing for so long is replaced.
         restarts: How long the place stays empty after a death.
     """
 
     ready_s: float
+    silent_s: float
     restarts: RestartPolicy
 
 
@@ -208,6 +213,7 @@ class Place:
             self.refused = ""
             self.ready.set()
             log.info("worker ready", worker=self.index, pid=worker.pid)
+            self._spawn(self._see_that_it_answers(worker))
             return True
         self._note_end(worker)
         if worker.refused:
@@ -215,6 +221,26 @@ class Place:
             if not self.ready.is_set():
                 self.on_refused.set()
         return False
+
+    async def _see_that_it_answers(self, worker: Worker) -> None:
+        """Until it goes: a process whose event loop stands says nothing any more, not even that it is stuck."""
+        silent_s = self._rules.silent_s
+        while not worker.was_told:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(silent_s / _ASKED_WITHIN):
+                    await worker.gone.wait()
+                    return
+            try:
+                await worker.ask("alive", {}, timeout_s=silent_s)
+            except TimeoutError:
+                if self.worker is worker and not worker.was_told:
+                    log.error("worker silent", worker=self.index, pid=worker.pid, seconds=silent_s)  # noqa: TRY400 - it is no bug
+                    self.replace(0.0)  # it would not hear that it is to leave
+                return
+            except ChannelLost:
+                return
+            except NotAnswered:
+                continue  # that is an answer
 
     def _note_end(self, worker: Worker) -> None:
         self._last_end = worker.how
