@@ -170,8 +170,8 @@ class Face:
             drain=ports.drain,
         )
         rollouts = RolloutControls(ports.rollouts, calls, parts.others)
-        traffic = TrafficControls(ports.traffic, calls)
+        traffic = TrafficControls(ports.traffic, calls, parts.others)
         costs = list_learned_costs(parts.costs, parts.others)
-        self._of_all |= {costs.name: costs, rollouts.list_disagreements.name: rollouts.list_disagreements}
+        self._of_all |= {each.name: each for each in (costs, rollouts.list_disagreements, traffic.get_split)}
         unary = {**controls.unary(), **rollouts.unary(), **traffic.unary(), costs.name: typed(costs.asked, costs)}
         return self._admin.handler(unary, rollouts.answers())
