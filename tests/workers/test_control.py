@@ -65,6 +65,29 @@ async def test_a_channel_that_is_left_at_once_is_closed():
     assert channel.lost.is_set()
 
 
+async def test_what_many_clients_have_asked_at_once_waits_for_its_turn():
+    """A worker whose clients all want to know the status of all is no worker that has lost its mind."""
+    most = open_ = 0
+    gate = asyncio.Event()
+
+    async def slow(_body: dict) -> dict:
+        nonlocal most, open_
+        open_ += 1
+        most = max(most, open_)
+        await gate.wait()
+        open_ -= 1
+        return {}
+
+    async with channels({"slow": slow, "double": double}, {}) as (_, right):
+        asked = [asyncio.create_task(right.request("slow", {}, timeout_s=SOON_S)) for _ in range(2000)]
+        # Others are not held up.
+        assert await right.request("double", {"number": 1}, timeout_s=SOON_S) == {"twice": 2}
+        gate.set()
+        assert await asyncio.gather(*asked) == [{}] * 2000
+        assert not right.lost.is_set()
+    assert most == 64
+
+
 async def test_a_long_text_arrives_whole():
     """Metrics of many models: far more than a socket's buffer."""
 
@@ -211,5 +234,5 @@ async def test_a_flood_of_requests_ends_the_channel():
         raise AssertionError("unreachable")
 
     async with channel_and_peer({"never": never}) as (channel, peer):
-        peer.sendall(framed(b'{"id":1,"ask":"never","body":{}}') * 257)
+        peer.sendall(framed(b'{"id":1,"ask":"never","body":{}}') * 1025)
         await asyncio.wait_for(channel.lost.wait(), SOON_S)

@@ -25,7 +25,10 @@ Handler = Callable[[Body], Awaitable[Body]]
 """Answers one kind of request; what it says in a `ServerError` reaches who asked, any other error is a bug."""
 
 MOST_BYTES: Final = 64 << 20  # the metrics of thousands of models fit
-_MOST_ASKED = 256  # by the other side at once; more is a loop that has lost its mind
+# Of one kind at once; what is asked besides waits for its turn. Clients can have many things asked, and must neither
+# fill the other side nor hold up what the two have to say to each other for themselves.
+_MOST_OF_A_KIND = 64
+_MOST_ASKED = 1024  # by the other side at once, of all kinds that there are; more is a loop that has lost its mind
 _LENGTH_BYTES = 4
 
 
@@ -61,6 +64,7 @@ class ControlChannel:
         self._writer = writer
         self._handlers = dict(handlers)
         self._waiting: dict[int, asyncio.Future[Body]] = {}
+        self._turns: dict[str, asyncio.Semaphore] = {}
         self._answering: set[asyncio.Task[None]] = set()
         self._last_id = 0
 
@@ -80,7 +84,7 @@ class ControlChannel:
         Raises:
             ChannelLost: it is gone.
             NotAnswered: it does not know the kind, or cannot.
-            TimeoutError: it has not answered in time, or does not even read.
+            TimeoutError: it has not answered in time, does not even read, or was asked too many of the kind before.
             ValueError: the request is too long.
         """
         if self.lost.is_set():
@@ -91,7 +95,7 @@ class ControlChannel:
         waiting: asyncio.Future[Body] = asyncio.get_running_loop().create_future()
         self._waiting[number] = waiting
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(timeout_s), self._turns.setdefault(kind, asyncio.Semaphore(_MOST_OF_A_KIND)):
                 await self._send(message)
                 answer = await waiting
         except ConnectionError as error:
