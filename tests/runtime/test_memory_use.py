@@ -11,7 +11,7 @@ MIB = 1 << 20
 V2 = {
     "memory.current": f"{700 * MIB}\n",
     "memory.max": f"{1000 * MIB}\n",
-    "memory.stat": "anon 1\ninactive_file 1048576\n",
+    "memory.stat": "anon 1\ninactive_file 1048576\nactive_file 104857600\n",
 }
 V1 = {
     "memory/memory.usage_in_bytes": f"{50 * MIB}",
@@ -23,7 +23,7 @@ V1 = {
 @pytest.mark.parametrize(
     ("own", "files", "expected_mib"),
     [
-        pytest.param("0::/\n", V2, (699, 1000), id="v2, without idle pages of files"),
+        pytest.param("0::/\n", V2, (599, 1000), id="v2, without pages of files"),
         pytest.param("0::/\n", {**V2, "memory.max": "max\n"}, (8, 108), id="v2, no limit"),
         pytest.param(
             "0::/a\n",

@@ -8,8 +8,8 @@ from serinus.runtime import control_groups
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _FILES = {
-    2: ("memory.current", "memory.max", "inactive_file"),
-    1: ("memory.usage_in_bytes", "memory.limit_in_bytes", "total_inactive_file"),
+    2: ("memory.current", "memory.max", ("inactive_file", "active_file")),
+    1: ("memory.usage_in_bytes", "memory.limit_in_bytes", ("total_inactive_file", "total_active_file")),
 }
 _NO_LIMIT = 1 << 60  # version 1 writes a number that no machine has
 
@@ -19,9 +19,9 @@ def memory_use(
 ) -> tuple[int, int]:
     """Bytes in use, and the most that may be: of the control group that is nearest to its limit.
 
-    Pages of files that nobody has looked at lately do not count, because the kernel takes them back when it needs
-    memory. Without a control group that limits memory it is what the process has, and that with what the machine has
-    left. (0, 0) where nobody says.
+    Pages of files do not count, because the kernel takes them back when it needs memory, and not before: whoever
+    has read its models twice would seem to be at its limit for ever. Without a control group that limits memory it
+    is what the process has, and that with what the machine has left. (0, 0) where nobody says.
     """
     found = list(_limited(root, own))
     if found:
@@ -33,10 +33,11 @@ def memory_use(
 
 def _limited(root: Path, own: Path) -> Iterator[tuple[int, int]]:
     for version, group in control_groups.groups("memory", root, own):
-        used_file, limit_file, idle_field = _FILES[version]
+        used_file, limit_file, page_fields = _FILES[version]
         limit = _number(group / limit_file)
         if 0 < limit < _NO_LIMIT:
-            used = _number(group / used_file) - _fields(group / "memory.stat").get(idle_field, 0)
+            stat = _fields(group / "memory.stat")
+            used = _number(group / used_file) - sum(stat.get(field, 0) for field in page_fields)
             yield max(used, 0), limit
 
 
