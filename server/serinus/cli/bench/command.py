@@ -84,12 +84,20 @@ def bench(
     draw = _plotter(plot)
     order, runs = asyncio.run(_bench(order, server, model, parse_inputs(input_), length=length, pid=pid))
     figures = Figures.of(runs)
+    _show(figures, order, server, model, as_json=as_json)
+    draw(runs[0], f"{model}, {order.way.value}")
+    _check_figures(figures)
+
+
+def _show(figures: Figures, order: Order, server: Server, model: str, *, as_json: bool) -> None:
     if as_json:
         print_json(document(figures, order, server=server.address, model=model))
     else:
         console().print(table(figures, order))
-    if draw is not None:
-        draw(runs[0], f"{model}, {order.way.value}")
+
+
+def _check_figures(figures: Figures) -> None:
+    """Raises CommandFailed where they mean nothing."""
     if figures.void:
         raise CommandFailed(figures.void)
     if not figures.outcomes.get("OK"):
@@ -130,14 +138,14 @@ async def _stalled() -> Run:
         return await stalled_run(raw_call(open_channel, INFER, [b""]), pid)
 
 
-def _plotter(file: Path | None) -> Callable[[Run, str], None] | None:
-    """Draws a run into `file`; what it needs is looked for before the load, and not after it.
+def _plotter(file: Path | None) -> Callable[[Run, str], None]:
+    """Draws a run into `file`, or nowhere; what it needs is looked for before the load, and not after it.
 
     Raises:
         CommandFailed: matplotlib is missing, or the file cannot be one.
     """
     if file is None:
-        return None
+        return lambda _run, _title: None
     if file.suffix != ".png" or not file.absolute().parent.is_dir():
         raise CommandFailed(f"--plot: expected a .png file in a folder that exists, got {file}", code=ExitCode.USAGE)
     try:
