@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from serinus.config.errors import ConfigError
 from serinus.config.models import (
     BatchingSpec,
-    Padding,
+    DeclaredFill,
     QueueSpec,
     TensorDeclaration,
     Tolerance,
@@ -91,7 +91,7 @@ servings = st.builds(
     parameters=st.dictionaries(texts, texts, max_size=2),
     slo=st.builds(Slo, p99_s=st.none() | st.floats(1e-6, 9), error_rate=st.none() | st.floats(0, 1)),
     fallback=st.lists(lines, max_size=3).map(tuple),
-    padding=st.dictionaries(lines, st.builds(Padding, axis=st.integers(0, 9), value=numbers), max_size=2),
+    padding=st.dictionaries(lines, st.builds(DeclaredFill, axis=st.integers(0, 9), value=numbers), max_size=2),
 )
 facts = st.builds(
     VersionFacts,

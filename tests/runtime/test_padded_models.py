@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serinus.config.models import Padding
+from serinus.config.models import DeclaredFill
 from serinus.core.predictor import Request, Tensors
 from serinus.core.version import ModelVersion, Version
 from serinus.runtime.model import OnnxModel, load_model
@@ -20,8 +20,8 @@ from serinus.serving.batching.slots import RunSlots
 from tests.support import models
 from tests.support.fakes import FakeBatchMetrics
 
-TOKENS = {"ids": Padding(axis=1, value=0), "mask": Padding(axis=1)}
-SENTENCES = {name: Padding(axis=1) for name in ("input_ids", "attention_mask", "token_type_ids")}
+TOKENS = {"ids": DeclaredFill(axis=1, value=0), "mask": DeclaredFill(axis=1)}
+SENTENCES = {name: DeclaredFill(axis=1) for name in ("input_ids", "attention_mask", "token_type_ids")}
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_a_model_that_looks_past_its_mask_is_served_unpadded(load, pooling: str)
 
 def test_outputs_of_an_eighth_of_the_length_are_cut(load):
     """The share is found out; a call whose length is no multiple of it runs by itself."""
-    model = load(models.steps(), padding={"x": Padding(axis=2)}, unpadding={"y": 2})
+    model = load(models.steps(), padding={"x": DeclaredFill(axis=2)}, unpadding={"y": 2})
     assert (model.pads, model.padding.step, model.notes) == (True, 8, ())
     rng = np.random.default_rng(0)
     calls = [request({"x": rng.random((1, 1, n), np.float32)}) for n in (16, 24, 20)]

@@ -45,7 +45,7 @@ class BatchingSpec(Section):
         return self
 
 
-class Padding(Section):
+class DeclaredFill(Section):
     """How a variable axis may be filled up, so that calls of different lengths share a run.
 
     Attributes:
@@ -164,7 +164,7 @@ class ModelOptions(Section):
     batching: BatchingSpec = BatchingSpec()
     queue: QueueSpec = QueueSpec()
     batch_axes: dict[str, Length] = Field(default_factory=dict)
-    padding: dict[str, Padding] = Field(default_factory=dict)
+    padding: dict[str, DeclaredFill] = Field(default_factory=dict)
     unpadding: dict[str, Length] = Field(default_factory=dict)
     instances: Whole | None = Field(default=None, ge=1, le=1024)
     intra_op_threads: Whole = Field(default=1, ge=1, le=1024)  # parallel runs use the other cores

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 
-from serinus.config.models import Padding, Tolerance
+from serinus.config.models import DeclaredFill, Tolerance
 from serinus.core.predictor import Tensors
 
 
@@ -34,7 +34,7 @@ class SessionOptions:
     lone_threads: int = 1
     batching: bool = True
     batch_axes: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    padding: Mapping[str, Padding] = dataclasses.field(default_factory=dict)
+    padding: Mapping[str, DeclaredFill] = dataclasses.field(default_factory=dict)
     unpadding: Mapping[str, int] = dataclasses.field(default_factory=dict)
     samples: Tensors = dataclasses.field(default_factory=dict)
     warm_up_s: float = 1.0

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from serinus.config.models import Padding as DeclaredFill
+from serinus.config.models import DeclaredFill
 from serinus.core.dtypes import DType
 from serinus.core.padding import Fill
 from serinus.core.signature import Signature, TensorSpec
