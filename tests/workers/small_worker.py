@@ -9,10 +9,10 @@ import signal
 import sys
 
 from serinus.workers.control import ControlChannel
-from serinus.workers.seat import Place, end_with, leave_signals_to_the_supervisor
+from serinus.workers.seat import Assignment, end_with, leave_signals_to_the_supervisor
 
 
-async def main(manner: str, place: Place) -> None:
+async def main(manner: str, place: Assignment) -> None:
     told = asyncio.Event()
 
     async def leave(body: dict) -> dict:
@@ -34,7 +34,7 @@ async def main(manner: str, place: Place) -> None:
 
 
 if __name__ == "__main__":
-    told_place = Place.read(sys.argv[2:])
+    told_place = Assignment.read(sys.argv[2:])
     end_with(told_place.supervisor)
     leave_signals_to_the_supervisor()
     asyncio.run(main(sys.argv[1], told_place))

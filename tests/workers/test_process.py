@@ -13,7 +13,7 @@ import pytest
 from serinus.workers.control import ChannelLost
 from serinus.workers.facts import Company, WorkerEnd
 from serinus.workers.process import Launch, WorkerProcess
-from serinus.workers.seat import Place
+from serinus.workers.seat import Assignment
 
 SCRIPT = Path(__file__).with_name("small_worker.py")
 
@@ -121,10 +121,10 @@ def test_a_worker_whose_supervisor_is_gone_already_does_not_begin():
 def test_a_command_line_that_is_no_place_is_refused(arguments):
     """Somebody tries it by hand."""
     with pytest.raises(ValueError, match="expected a place"):
-        Place.read(arguments)
+        Assignment.read(arguments)
 
 
 def test_a_place_is_read_as_it_was_written():
     """The supervisor writes it, the worker reads it."""
     written = Launch(("python", "-m", "serinus", "worker"), count=8).arguments(2, channel=5, record=6)
-    assert Place.read(written[4:]) == Place(index=2, count=8, channel=5, record=6, supervisor=os.getpid())
+    assert Assignment.read(written[4:]) == Assignment(index=2, count=8, channel=5, record=6, supervisor=os.getpid())

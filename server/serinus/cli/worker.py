@@ -18,10 +18,10 @@ def worker_command() -> tuple[str, ...]:
 def run_worker(arguments: Sequence[str]) -> int:
     """Be the worker that `arguments` describe, as `serinus.workers.process.Launch` wrote them."""
     # Here and not above: with the SDK alone installed, this module still loads.
-    from serinus.workers.seat import Place, end_with, leave_signals_to_the_supervisor  # noqa: PLC0415 - see above
+    from serinus.workers.seat import Assignment, end_with, leave_signals_to_the_supervisor  # noqa: PLC0415 - see above
 
     try:
-        place = Place.read(arguments)
+        place = Assignment.read(arguments)
     except ValueError:
         sys.stderr.write("error: workers are started by `serinus serve --workers N`\n")
         return _USAGE

@@ -8,12 +8,12 @@ from serinus.cli.ending import end_beside_runs
 from serinus.cli.loops import loop_factory
 from serinus.telemetry.logs import configure_logs
 from serinus.workers.control import ChannelLost, ControlChannel
-from serinus.workers.seat import Place, Seat
+from serinus.workers.seat import Assignment, Seat
 
 _LOST = 1
 
 
-def run_place(place: Place) -> int:
+def run_place(place: Assignment) -> int:
     """Serve in a place until the supervisor says to leave; gives what to exit with."""
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         code = runner.run(_work(place))
@@ -21,7 +21,7 @@ def run_place(place: Place) -> int:
     return code
 
 
-async def _work(place: Place) -> int:
+async def _work(place: Assignment) -> int:
     try:
         async with await ControlChannel.over(place.connection()) as channel:
             seat = Seat(place.index, place.count, place.record, channel)

@@ -6,10 +6,8 @@ import dataclasses
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
 
 from serinus.telemetry.logs import get_logger
 from serinus.workers.control import Body, ChannelLost, ControlChannel, Handler, NotAnswered
@@ -183,7 +181,3 @@ class WorkerProcess:
     async def _heard_refused(self, body: Body) -> Body:
         self.refused = str(body.get("sentence", ""))
         return {}
-
-
-PYTHON: Final = (sys.executable, "-m", "serinus")
-"""The start of a command line that runs this program anew."""

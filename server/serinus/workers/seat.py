@@ -14,7 +14,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Place:
+class Assignment:
     """What a supervisor says on the command line of a worker; see `Launch`.
 
     Attributes:
