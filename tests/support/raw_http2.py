@@ -79,8 +79,8 @@ class RawConnection:
             await asyncio.wait_for(self._writer.drain(), longest_s)
 
     async def greet(self) -> None:
-        """Say what every client says first."""
-        await self.send(PREFACE + frame(Kind.SETTINGS))
+        """Say what every client says first, and that the server's settings have come."""
+        await self.send(PREFACE + frame(Kind.SETTINGS) + frame(Kind.SETTINGS, flags=ACK))
 
     async def until(self, kind: Kind, count: int) -> None:
         """Wait until so many frames of a kind have come; TimeoutError if they do not."""

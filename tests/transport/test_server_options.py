@@ -33,6 +33,7 @@ def test_the_defaults():
         "grpc.max_connection_age_grace_ms": 120_000,
         "grpc.max_connection_idle_ms": 900_000,
         "grpc.server_handshake_timeout_ms": 20_000,
+        "grpc.http2.settings_timeout": 20_000,
     }
 
 

@@ -123,6 +123,8 @@ def server_options(
         ("grpc.max_connection_age_grace_ms", _ms(settings.max_connection_age_grace_s)),
         ("grpc.max_connection_idle_ms", _ms_or_never(settings.max_connection_idle_s)),
         ("grpc.server_handshake_timeout_ms", _ms(settings.handshake_timeout_s)),
+        # Part of establishing a connection too: that the client has heard our settings. By default a minute.
+        ("grpc.http2.settings_timeout", _ms(settings.handshake_timeout_s)),
     ]
 
 

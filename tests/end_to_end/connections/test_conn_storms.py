@@ -109,8 +109,8 @@ async def test_calls_whose_time_ends_while_they_wait_are_never_run(world: World)
     """Row 42: of 300 calls behind a long one those run that are answered, and none besides."""
     async with world.standing():
         before = await world.scrape()
-        blocker = asyncio.create_task(world.call(PREDICT, loop_call(LONG)))
-        await world.until("serinus_bytes_in_flight", len(loop_call(LONG)))
+        blocker = asyncio.create_task(world.call(PREDICT, loop_call(4 * LONG)))
+        await world.until("serinus_bytes_in_flight", len(loop_call(4 * LONG)))
         answers = await asyncio.gather(
             *(world.call(PREDICT, loop_call(1), timeout_s=0.02 + 0.001 * n) for n in range(150)),
             *(world.call(PREDICT, loop_call(1, timeout_us=20_000 + 1000 * n)) for n in range(150)),
