@@ -5,8 +5,8 @@ import pytest
 
 from serinus.core.dtypes import DType
 from serinus.core.predictor import Request
+from serinus.core.run_costs import BestPoint, CostPoint
 from serinus.core.signature import Signature, TensorSpec
-from serinus.runtime.costs import BestPoint, CostPoint
 from serinus.runtime.learned import Learned, checked
 from tests.support import models
 
@@ -51,13 +51,14 @@ def test_a_model_of_open_lengths_learns_by_length(load):
     """Short rows run at once when eight have shown that they are quick; lengths that nobody saw do not."""
     model = load(models.sequence_model())
     assert model.learned() == {}
-    for _ in range(8):
+    # A run that the machine held up is none in a row: on a busy one it takes more than eight.
+    for _ in range(500):
         for length in (4, 100):
             model.run(Request({"x": np.zeros((2, length), np.float32)}, deadline=0.0, rows=2))
-    assert {(point.rows, point.length, point.threads, point.runs) for point in model.cost_points()} == {
-        (2, 4, 1, 8),
-        (2, 100, 1, 8),
-    }
+        if model.is_quick(2, 4) and model.is_quick(2, 100):
+            break
+    assert {(point.rows, point.length, point.threads) for point in model.cost_points()} == {(2, 4, 1), (2, 100, 1)}
+    assert all(point.runs >= 8 for point in model.cost_points())
     asked = [(2, 4), (2, 100), (2, 5), (1, 4), (2, 5000)]
     assert [model.is_quick(*size) for size in asked] == [True, True, False, False, False]
 

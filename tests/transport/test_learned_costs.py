@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import pytest
 
 from serinus.core.errors import InvalidInput, NotFound
+from serinus.core.run_costs import BestPoint, CostPoint
 from serinus.core.version import ModelVersion, Version
-from serinus.transport.learned_costs import BestPoint, CostPoint, LearnedCosts, list_learned_costs
+from serinus.transport.learned_costs import LearnedCosts, list_learned_costs
 from serinus_api.v1 import admin_pb2 as pb
 
 OCR = LearnedCosts(

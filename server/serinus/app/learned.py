@@ -1,12 +1,11 @@
 """Tells operators what the runs of this server's versions were seen to cost."""
 
-import dataclasses
 from collections.abc import Sequence
 
 from serinus.app.stack import ServedVersion
 from serinus.core.version import Version
 from serinus.lifecycle.models import Models
-from serinus.transport.learned_costs import BestPoint, CostPoint, LearnedCosts
+from serinus.transport.learned_costs import LearnedCosts
 
 
 class LearnedByServing:
@@ -38,8 +37,8 @@ def _learned(served: ServedVersion) -> LearnedCosts:
     model = served.model
     return LearnedCosts(
         version=model.identity,
-        points=[CostPoint(*dataclasses.astuple(point)) for point in model.cost_points()],
-        best=[BestPoint(*dataclasses.astuple(point)) for point in model.best_points()],
+        points=model.cost_points(),
+        best=model.best_points(),
         lone_threads=model.lone_threads,
         is_inline=model.is_quick(1),
         pads=model.pads,

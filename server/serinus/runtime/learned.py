@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from serinus.core.dtypes import DType
+from serinus.core.run_costs import BestPoint, CostPoint
 from serinus.core.signature import Signature
-from serinus.runtime.costs import BestPoint, CostModel, CostPoint, LengthCosts, QuickRuns, costs_from, document_of
+from serinus.runtime.costs import CostModel, LengthCosts, QuickRuns, costs_from, document_of
 
 VERSION: Final = 1
 
@@ -84,6 +85,15 @@ def checked(document: object) -> Mapping[str, Any]:
     for name in document.keys() - {"version"}:
         costs_from(document[name], CostModel())
     return document
+
+
+def runs_in(document: Mapping[str, Any]) -> int:
+    """How many runs are behind what `Learned.document` said; 0 for what it did not say."""
+    parts = (document.get(name) for name in ("narrow", "wide"))
+    try:
+        return sum(int(runs) for part in parts if part is not None for *_, runs in part["points"])
+    except (TypeError, ValueError, KeyError):
+        return 0
 
 
 def _is_fixed(signature: Signature) -> bool:

@@ -11,9 +11,9 @@ from serinus.core.errors import BadModelOutput, ModelFailed, ModelRejected, Serv
 from serinus.core.lengths import length_of
 from serinus.core.padding import Padding
 from serinus.core.predictor import Request, Response, Tensor, Tensors
+from serinus.core.run_costs import BestPoint, CostPoint
 from serinus.core.signature import Signature
 from serinus.core.version import ModelVersion
-from serinus.runtime.costs import BestPoint, CostPoint
 from serinus.runtime.finite import nonfinite_rows
 from serinus.runtime.goldens import GoldenRun, run_goldens
 from serinus.runtime.invocation import choose_invocation

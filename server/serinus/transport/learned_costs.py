@@ -5,37 +5,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from serinus.core.errors import InvalidInput
+from serinus.core.run_costs import BestPoint, CostPoint
 from serinus.core.version import ModelVersion, Version, check_model_name
 from serinus.transport.of_all_workers import OfAll, Others, no_others
 from serinus_api.v1 import admin_pb2 as pb
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class CostPoint:
-    """What runs of about so many rows took.
-
-    Attributes:
-        rows: Of a run.
-        length: Positions of a row, padded; 1 for a model whose calls choose none.
-        threads: Inside the run.
-        seconds: One run.
-        runs: That were seen.
-    """
-
-    rows: int
-    length: int
-    threads: int
-    seconds: float
-    runs: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class BestPoint:
-    """The rows beyond which rows a second stop improving, at one length."""
-
-    length: int
-    rows: int
-    rows_per_second: float
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -3,14 +3,12 @@
 from serinus.runtime.costs.by_length import LengthCosts
 from serinus.runtime.costs.by_rows import STALE, CostModel
 from serinus.runtime.costs.documents import costs_from, document_of
-from serinus.runtime.costs.points import BestPoint, CostPoint, KnownCost
+from serinus.runtime.costs.points import KnownCost
 from serinus.runtime.costs.quick import QuickRuns
 
 __all__ = [
     "STALE",
-    "BestPoint",
     "CostModel",
-    "CostPoint",
     "KnownCost",
     "LengthCosts",
     "QuickRuns",

@@ -4,9 +4,10 @@ import bisect
 import dataclasses
 from collections.abc import Iterable, Iterator
 
+from serinus.core.run_costs import BestPoint
 from serinus.runtime.costs.by_rows import OUTLIER, CostModel
 from serinus.runtime.costs.grid import Grid, Measured
-from serinus.runtime.costs.points import BestPoint, KnownCost
+from serinus.runtime.costs.points import KnownCost
 
 MOST_AGE = 16  # runs that a prediction may leave out: it is worked out anew no more often, while little is known more
 

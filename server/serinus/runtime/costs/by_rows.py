@@ -3,7 +3,8 @@
 import math
 from collections.abc import Iterator
 
-from serinus.runtime.costs.points import BestPoint, KnownCost
+from serinus.core.run_costs import BestPoint
+from serinus.runtime.costs.points import KnownCost
 
 BUCKETS = 40  # bucket k holds (2**(k-1), 2**k] rows; more rows than any memory holds
 OUTLIER = 4.0  # times the mean; within a bucket rows differ by a factor of 2 at most, so costs do too

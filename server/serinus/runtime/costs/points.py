@@ -1,4 +1,4 @@
-"""What is known of runs, as values: for display, and to be kept from one start to the next."""
+"""What is known of runs, as a value to be kept from one start to the next."""
 
 import dataclasses
 
@@ -18,23 +18,3 @@ class KnownCost:
     length: float
     seconds: float
     runs: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class CostPoint:
-    """The same in whole numbers, and of a run on so many threads."""
-
-    rows: int
-    length: int
-    threads: int
-    seconds: float
-    runs: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class BestPoint:
-    """The rows beyond which rows a second stop improving, at one length."""
-
-    length: int
-    rows: int
-    rows_per_second: float
