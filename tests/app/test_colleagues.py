@@ -18,7 +18,7 @@ from serinus.core.errors import Draining, ModelRejected, Unsupported
 from serinus.core.version import ModelVersion, Version
 from serinus.lifecycle.models import Models
 from serinus.telemetry.logs import Logs, LogSwitches
-from serinus.transport.status_merging import Place
+from serinus.transport.admin.status_merging import Place
 from serinus.workers.control import Body, ControlChannel, Handler, NotAnswered
 from serinus.workers.quarantine import Quarantined
 from tests.lifecycle.fake_servables import FakeLoader, model_plan

@@ -22,7 +22,7 @@ from serinus.runtime.golden_files import write_golden
 from serinus.runtime.quantization.quantizer import Progress
 from serinus.runtime.quantization.report import QuantizationBounds, QuantizationReport, RecipeResult
 from serinus.runtime.sources import Bundle
-from serinus.transport.quantize_values import QuantizeOrder
+from serinus.transport.registry.quantize_values import QuantizeOrder
 from tests.support.records import PAIR, model_record, version_record
 from tests.support.scratch import scratch
 

@@ -11,7 +11,7 @@ from serinus.core.errors import InvalidInput, NotFound, Refused, ServerError
 from serinus.core.traffic import WHOLE, Arm, FallbackPolicy, OtherVersion, Rule, Traffic, TrafficSplit
 from serinus.registry.records import ModelRecord
 from serinus.registry.wanted import FollowMode
-from serinus.transport.rollout_values import ArmOrder, RuleOrder, SplitOrder
+from serinus.transport.rollouts.values import ArmOrder, RuleOrder, SplitOrder
 from tests.support.records import model_record, version_record
 
 

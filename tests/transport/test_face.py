@@ -13,14 +13,20 @@ from serinus.config.sections import LimitSettings
 from serinus.lifecycle.models import Models
 from serinus.telemetry.logs import Logs, configure_logs
 from serinus.telemetry.metrics import Metrics
-from serinus.transport.admin_service import ServerFacts
+from serinus.transport.admin.service import ServerFacts
 from serinus.transport.drain import Drain
 from serinus.transport.face import Face, FaceParts
-from serinus.transport.registry_ports import RegistryParts
+from serinus.transport.registry.ports import RegistryParts
 from serinus_api.v1 import admin_pb2, predict_pb2, registry_pb2
 from tests.lifecycle.fake_servables import FakeLoader
-from tests.transport.registry_fakes import FakeArtifacts, FakePlacements, FakeQuantizer, FakeRegistry, FakeUploads
-from tests.transport.rollout_fakes import ports
+from tests.transport.registry.registry_fakes import (
+    FakeArtifacts,
+    FakePlacements,
+    FakeQuantizer,
+    FakeRegistry,
+    FakeUploads,
+)
+from tests.transport.rollouts.rollout_fakes import ports
 
 
 class Sources:

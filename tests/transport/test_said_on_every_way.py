@@ -22,8 +22,8 @@ from serinus.telemetry.metrics import Metrics
 from serinus.transport.deadlines import Budgets
 from serinus.transport.drain import Drain
 from serinus.transport.guard import welcome
-from serinus.transport.oip_decode import InferDecoder
-from serinus.transport.oip_infer import OipInfer
+from serinus.transport.oip.decode import InferDecoder
+from serinus.transport.oip.infer import OipInfer
 from serinus.transport.predict_codec import PredictDecoder
 from serinus.transport.predict_service import NAME, PredictService
 from serinus.transport.wire_limits import WireLimits

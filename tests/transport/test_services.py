@@ -13,13 +13,13 @@ from serinus.core.signature import Signature, TensorSpec
 from serinus.lifecycle.models import Models
 from serinus.telemetry.metrics import Metrics
 from serinus.telemetry.outcome import DispatchReason, Outcome
-from serinus.transport.admin_service import AdminService, ServerFacts
+from serinus.transport.admin.service import AdminService, ServerFacts
 from serinus.transport.deadlines import Budgets
 from serinus.transport.drain import Drain
 from serinus.transport.guard import welcome
 from serinus.transport.predict_codec import PredictDecoder
 from serinus.transport.predict_service import PredictService
-from serinus.transport.rollout_values import Worker
+from serinus.transport.rollouts.values import Worker
 from serinus.transport.wire_limits import WireLimits
 from serinus_api.v1 import admin_pb2, predict_pb2
 from tests.lifecycle.fake_servables import FakeLoader, model_plan

@@ -28,10 +28,10 @@ from serinus.registry.wanted import FollowMode
 from serinus.runtime.quantization.quantizer import QuantizationLimits, Quantizer
 from serinus.telemetry.logs import Logs, get_logger
 from serinus.telemetry.metrics import Metrics
-from serinus.transport.registry_ports import RegistryParts
-from serinus.transport.rollout_ports import RolloutPorts
-from serinus.transport.rollout_values import Worker
-from serinus.transport.status_merging import Places, no_places
+from serinus.transport.admin.status_merging import Places, no_places
+from serinus.transport.registry.ports import RegistryParts
+from serinus.transport.rollouts.ports import RolloutPorts
+from serinus.transport.rollouts.values import Worker
 from serinus.workers.control import Handler
 from serinus.workers.others import COLLECT, FOLLOW
 from serinus.workers.seat import Seat

@@ -18,7 +18,7 @@ from serinus.core.errors import Draining
 from serinus.lifecycle.models import Models
 from serinus.registry.records import ModelRecord
 from serinus.telemetry.logs import Logs, LogSwitches, get_logger
-from serinus.transport.status_merging import Place
+from serinus.transport.admin.status_merging import Place
 from serinus.workers.control import Body, ChannelLost, ControlChannel, Handler, NotAnswered
 from serinus.workers.others import FOLLOW, SAY
 from serinus.workers.quarantine import Quarantined

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from serinus.app.stack import ServedVersion
 from serinus.core.version import Version
 from serinus.lifecycle.models import Models
-from serinus.transport.learned_costs import LearnedCosts
+from serinus.transport.admin.learned_costs import LearnedCosts
 
 
 class LearnedByServing:
-    """What is known of the versions that serve; satisfies `transport.learned_costs.LearnedCostsOf`.
+    """What is known of the versions that serve; satisfies `transport.admin.learned_costs.LearnedCostsOf`.
 
     Attributes:
         models: Serves them.

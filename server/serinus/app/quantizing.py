@@ -21,7 +21,7 @@ from serinus.registry.records import ModelRecord, Registered, VersionRecord
 from serinus.runtime.golden_files import as_declared, read_golden
 from serinus.runtime.quantization.quantizer import Progress, Quantizer
 from serinus.runtime.sources import Bundle
-from serinus.transport.quantize_values import QuantizeOrder, QuantizeStep
+from serinus.transport.registry.quantize_values import QuantizeOrder, QuantizeStep
 
 _ATTEMPTS = 5  # each that fails is one of another version of that number
 _MOST_ORDERS = 4  # one is carried out; the others wait, and keep their calibration data in memory
@@ -70,7 +70,7 @@ class Registers(Protocol):
 
 
 class Quantizing:
-    """Carries out orders to quantize; satisfies `transport.registry_ports.Quantizations`.
+    """Carries out orders to quantize; satisfies `transport.registry.ports.Quantizations`.
 
     Attributes:
         registry: Knows the versions.

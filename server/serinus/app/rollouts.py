@@ -30,9 +30,9 @@ from serinus.rollout.simulation.values import Simulated
 from serinus.serving.mirroring.disagreements import Disagreement
 from serinus.serving.mirroring.mirror import Mirrors
 from serinus.telemetry.metrics import Metrics
-from serinus.transport.rollout_values import MetricReport, SimulationOrder
-from serinus.transport.webhook_post import Post, read_secret
-from serinus.transport.webhooks import Webhooks
+from serinus.transport.rollouts.values import MetricReport, SimulationOrder
+from serinus.transport.webhooks.delivering import Webhooks
+from serinus.transport.webhooks.post import Post, read_secret
 
 _ID_BYTES = 6  # twelve characters, which a person can read out; nobody has so many rollouts that two share one
 
@@ -125,7 +125,7 @@ class RolloutParts:
 
 
 class OperatedRollouts:
-    """A `transport.rollout_ports.Rollouts`: what several parts of the server do for operators, in one place."""
+    """A `transport.rollouts.ports.Rollouts`: what several parts of the server do for operators, in one place."""
 
     def __init__(
         self,

@@ -40,11 +40,11 @@ from serinus.telemetry.exposition import exposition
 from serinus.telemetry.logs import Logs, get_logger
 from serinus.telemetry.loop_lag import LoopLag
 from serinus.telemetry.metrics import Metrics
-from serinus.transport.admin_service import ServerFacts
+from serinus.transport.admin.service import ServerFacts
 from serinus.transport.drain import Drain
 from serinus.transport.face import Face, FaceParts
 from serinus.transport.of_all_workers import no_others
-from serinus.transport.oip_service import nobody_to_say_it_to
+from serinus.transport.oip.service import nobody_to_say_it_to
 from serinus.transport.server import GrpcServer, PortUse, TlsFiles
 from serinus.workers.control import Body
 from serinus.workers.crash_record import CrashRecord

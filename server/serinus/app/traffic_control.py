@@ -13,7 +13,7 @@ from serinus.core.version import ModelVersion
 from serinus.registry.records import ModelRecord
 from serinus.registry.sql.writing import selected
 from serinus.serving.routing.gates import BreakerView
-from serinus.transport.rollout_values import SplitOrder
+from serinus.transport.rollouts.values import SplitOrder
 
 _SALT_BYTES = 16  # no two splits share one by chance
 
@@ -48,7 +48,7 @@ class Registry(Protocol):
 
 
 class TrafficControl:
-    """A `transport.rollout_ports.TrafficControl`; what it changes is in force on this server when it returns."""
+    """A `transport.rollouts.ports.TrafficControl`; what it changes is in force on this server when it returns."""
 
     def __init__(
         self,

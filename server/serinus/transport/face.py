@@ -12,28 +12,31 @@ from serinus.core.predictor import Predictor
 from serinus.lifecycle.models import Models
 from serinus.telemetry.logs import Logs
 from serinus.telemetry.metrics import Metrics
-from serinus.transport import admin_service, health, oip_service, predict_service, registry_service
-from serinus.transport.admin_controls import Controls
-from serinus.transport.admin_service import AdminService, ServerFacts
+from serinus.transport import health, predict_service
+from serinus.transport.admin import service as admin_service
+from serinus.transport.admin.controls import Controls
+from serinus.transport.admin.learned_costs import LearnedCostsOf, list_learned_costs, nothing_learned
+from serinus.transport.admin.service import AdminService, ServerFacts
+from serinus.transport.admin.status_merging import Places, no_places
 from serinus.transport.calls import Calls
 from serinus.transport.deadlines import Budgets
 from serinus.transport.drain import Drain
 from serinus.transport.health import Health
-from serinus.transport.learned_costs import LearnedCostsOf, list_learned_costs, nothing_learned
 from serinus.transport.of_all_workers import OfAll, Others, no_others
-from serinus.transport.oip_decode import InferDecoder
-from serinus.transport.oip_infer import OipInfer
-from serinus.transport.oip_service import OipService, Repository, SayLogs, nobody_to_say_it_to
+from serinus.transport.oip import service as oip_service
+from serinus.transport.oip.decode import InferDecoder
+from serinus.transport.oip.infer import OipInfer
+from serinus.transport.oip.service import OipService, Repository, SayLogs, nobody_to_say_it_to
 from serinus.transport.predict_codec import PredictDecoder
 from serinus.transport.predict_service import PredictService
 from serinus.transport.reflection import reflection_handlers
-from serinus.transport.registry_ports import RegistryParts
-from serinus.transport.registry_service import RegistryService
-from serinus.transport.rollout_controls import RolloutControls
-from serinus.transport.rollout_ports import RolloutPorts
+from serinus.transport.registry import service as registry_service
+from serinus.transport.registry.ports import RegistryParts
+from serinus.transport.registry.service import RegistryService
+from serinus.transport.rollouts.controls import RolloutControls
+from serinus.transport.rollouts.ports import RolloutPorts
 from serinus.transport.service import typed
-from serinus.transport.status_merging import Places, no_places
-from serinus.transport.traffic_controls import TrafficControls
+from serinus.transport.traffic.controls import TrafficControls
 from serinus.transport.wire_limits import WireLimits
 from serinus_api.v1.predict_pb2 import PredictRequest
 

@@ -21,7 +21,7 @@ from serinus.core.signature import Signature, TensorSpec
 from serinus.core.version import ModelVersion, Version, check_model_name
 from serinus.serving.validation import Validation
 from serinus.transport.deadlines import Budgets
-from serinus.transport.oip_decode import InferDecoder
+from serinus.transport.oip.decode import InferDecoder
 from serinus.transport.predict_codec import PredictDecoder
 from serinus.transport.service import parse
 from serinus.transport.status import status_of

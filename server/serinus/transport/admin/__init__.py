@@ -1,0 +1,1 @@
+"""AdminService: how the server fares, and what an operator may tell it."""

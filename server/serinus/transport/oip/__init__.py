@@ -1,0 +1,1 @@
+"""The Open Inference Protocol, as every client of Triton and KServe speaks it."""

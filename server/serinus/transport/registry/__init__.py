@@ -1,0 +1,1 @@
+"""RegistryService: what is registered, and how it comes and goes."""

@@ -1,0 +1,1 @@
+"""AdminService: rollouts, and who moves them."""

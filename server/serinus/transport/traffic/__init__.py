@@ -1,0 +1,1 @@
+"""AdminService: splits, mirrors and fallbacks that somebody sets by hand."""

@@ -1,0 +1,1 @@
+"""Tells URLs what happens to rollouts."""
