@@ -1,7 +1,8 @@
 """What a restart still knows of runs, and what becomes of it when the database is away."""
 
 import asyncio
-from collections.abc import Mapping
+import datetime as dt
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from serinus.app.cost_keeping import EVERY_S, PATIENCE_S, CostKeeper, subject_of
 from serinus.config.models import BatchingSpec, ModelOptions, VersionSpec
 from serinus.core.errors import StoreUnavailable
 from serinus.core.version import ModelVersion, Version
+from serinus.registry.learned_costs import LearnedCostStore
+from serinus.registry.sql.database import open_database
 from tests.support.virtual_loop import virtual
 
 SUBJECT = "1" * 64
@@ -35,10 +38,17 @@ class Store:
         await self._be_troubled()
         return self.kept.get(subject)
 
-    async def write(self, documents: Mapping[str, Mapping[str, Any]]) -> None:
+    async def write(
+        self,
+        documents: Mapping[str, Mapping[str, Any]],
+        *,
+        gives_way: Callable[[str, Mapping[str, Any]], bool],
+    ) -> None:
         await self._be_troubled()
         self.writes += 1
-        self.kept.update(documents)
+        for subject, document in documents.items():
+            if subject not in self.kept or gives_way(subject, self.kept[subject]):
+                self.kept[subject] = document
 
 
 class Model:
@@ -74,6 +84,59 @@ async def test_what_a_model_learned_is_there_after_a_restart():
     await asyncio.gather(job, return_exceptions=True)
     await keeper.save()
     assert await CostKeeper(store).recall(SUBJECT) == {"points": [2]}
+
+
+def learned(*runs: int) -> Mapping[str, Any]:
+    """What a model says that has seen so many runs of one row, two rows and so on."""
+    points = [[rows, 1, 0.001, seen] for rows, seen in enumerate(runs, 1)]
+    return {"version": 1, "narrow": {"version": 1, "points": points}}
+
+
+@pytest.mark.parametrize("busy_is_last", [False, True])
+async def test_a_worker_that_was_idle_has_not_the_last_word(*, busy_is_last: bool):
+    """Both began with the same, and one has seen more since; whoever goes last."""
+    store = Store()
+    store.kept[SUBJECT] = learned(800, 200)
+    workers = [(CostKeeper(store), Model(learned(*runs))) for runs in ((402, 100), (402, 5000))]
+    for keeper, model in workers:
+        assert await keeper.recall(SUBJECT) == learned(800, 200)
+        keeper.keep(SUBJECT, model)
+    for keeper, _ in workers if busy_is_last else workers[::-1]:
+        await keeper.save()
+    assert store.kept == {SUBJECT: learned(402, 5000)}
+
+
+async def test_what_a_restarted_worker_learns_replaces_what_it_began_with():
+    """Though half of the runs that it recalled do not count any more, so that fewer are behind it."""
+    store = Store()
+    store.kept[SUBJECT] = learned(800)
+    keeper, model = CostKeeper(store), Model(learned(410))
+    await keeper.recall(SUBJECT)
+    keeper.keep(SUBJECT, model)
+    await keeper.save()
+    model.document = learned(405, 1)
+    await keeper.save()
+    assert store.kept == {SUBJECT: learned(405, 1)}
+
+
+async def test_a_process_that_is_killed_has_written_what_it_knew(tmp_path: Path):
+    """Into a real file, which another one reads while the first still has it open; nothing was saved at the end."""
+    async with (
+        open_database(f"sqlite:///{tmp_path}/registry.db") as one,
+        open_database(f"sqlite:///{tmp_path}/registry.db") as other,
+    ):
+        stores = [
+            LearnedCostStore(each, machine="a" * 64, now=lambda: dt.datetime.now(dt.UTC)) for each in (one, other)
+        ]
+        keeper, model, after = CostKeeper(stores[0], every_s=0.001), Model(learned(7)), CostKeeper(stores[1])
+        keeper.keep(SUBJECT, model)
+        job = asyncio.create_task(keeper.run())
+        async with asyncio.timeout(30):
+            while await after.recall(SUBJECT) is None:  # noqa: ASYNC110 - a file tells nobody
+                await asyncio.sleep(0.001)
+        assert await after.recall(SUBJECT) == learned(7)
+        job.cancel()
+        await asyncio.wait({job})
 
 
 @virtual

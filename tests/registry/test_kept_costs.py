@@ -1,6 +1,8 @@
 """What is kept of what runs cost, and that none of it is a change of the registry."""
 
 import datetime as dt
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -27,6 +29,22 @@ async def test_the_last_document_of_each_subject_is_kept(store: LearnedCostStore
     await store.write({ONE: {"points": [1]}, OTHER: {"points": [2]}})
     await store.write({ONE: {"points": [3]}})
     assert [await store.read(each) for each in (ONE, OTHER, "3" * 64)] == [{"points": [3]}, {"points": [2]}, None]
+
+
+async def test_a_document_that_does_not_give_way_stays(store: LearnedCostStore):
+    """Whoever writes is asked about each subject that is there, and about no other."""
+    await store.write({ONE: {"points": [1]}})
+    asked: list[tuple[str, object]] = []
+
+    def gives_way(subject: str, known: Mapping[str, Any]) -> bool:
+        asked.append((subject, known))
+        return known != {"points": [1]}
+
+    await store.write({ONE: {"points": [2]}, OTHER: {"points": [3]}}, gives_way=gives_way)
+    assert [await store.read(each) for each in (ONE, OTHER)] == [{"points": [1]}, {"points": [3]}]
+    await store.write({OTHER: {"points": [4]}}, gives_way=gives_way)
+    assert await store.read(OTHER) == {"points": [4]}
+    assert asked == [(ONE, {"points": [1]}), (OTHER, {"points": [3]})]
 
 
 async def test_another_machine_knows_nothing_of_it(store: LearnedCostStore, database: Database, clock: Clock):

@@ -42,8 +42,16 @@ class LearnedCostStore:
         """
         return await self._database.read(lambda connection: cost_rows.read_costs(connection, subject, self._machine))
 
-    async def write(self, documents: Mapping[str, Mapping[str, Any]]) -> None:
-        """Keep a document for each subject in place of the one before; the oldest go where they are too many."""
+    async def write(
+        self,
+        documents: Mapping[str, Mapping[str, Any]],
+        *,
+        gives_way: cost_rows.GivesWay = lambda _subject, _known: True,
+    ) -> None:
+        """Keep a document for each subject in place of the one before, if that gives way.
+
+        The oldest go where they are too many.
+        """
         await self._database.write(
-            lambda connection: cost_rows.write_costs(connection, documents, self._machine, self._now())
+            lambda connection: cost_rows.write_costs(connection, documents, self._machine, self._now(), gives_way)
         )

@@ -1,7 +1,7 @@
 """Reads and writes what runs were seen to cost; nothing here is a change of the registry."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -12,6 +12,9 @@ from serinus.registry.sql.tables import learned_costs as table
 MOST_ROWS: Final = 10_000
 """Remembered in all: a hundred models with ten versions each on ten kinds of machine."""
 
+GivesWay = Callable[[str, Mapping[str, Any]], bool]
+"""Whether what is known of a subject may be replaced; asked while nobody else writes."""
+
 
 async def read_costs(connection: AsyncConnection, subject: str, machine: str) -> Mapping[str, Any] | None:
     """What was written last; None if nothing."""
@@ -19,10 +22,17 @@ async def read_costs(connection: AsyncConnection, subject: str, machine: str) ->
 
 
 async def write_costs(
-    connection: AsyncConnection, documents: Mapping[str, Mapping[str, Any]], machine: str, at: dt.datetime
+    connection: AsyncConnection,
+    documents: Mapping[str, Mapping[str, Any]],
+    machine: str,
+    at: dt.datetime,
+    gives_way: GivesWay,
 ) -> None:
     """Replace what is known of each subject on `machine`, and forget the oldest of all where they are too many."""
     for subject, document in documents.items():
+        known = await read_costs(connection, subject, machine)
+        if known is not None and not gives_way(subject, known):
+            continue
         values = {"document": dict(document), "at": at}
         replaced = await connection.execute(sa.update(table).where(_is(subject, machine)).values(values))
         if not replaced.rowcount:
