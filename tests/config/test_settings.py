@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from serinus.config.errors import ConfigError
 from serinus.config.models import BatchingSpec, ModelSpec
-from serinus.config.sections import GrpcSettings
+from serinus.config.sections import GrpcSettings, LimitSettings, LoadingSettings
 from serinus.config.settings import Effective, Settings, describe, load_settings
 
 KEYS = ("grpc.host_port", "limits.max_inputs", "drain.grace_s", "logs.level")
@@ -38,10 +38,26 @@ def test_without_a_word_from_anybody_the_defaults_count():
     assert settings == Settings()
     assert (settings.grpc.host, settings.grpc.port, settings.http.host_port) == ("127.0.0.1", 8001, "127.0.0.1:8002")
     assert settings.grpc.max_message_bytes == 16 * 1024 * 1024
-    assert settings.limits.max_bytes_in_flight == 512 * 1024 * 1024
+    assert settings.limits.max_bytes_in_flight_each(1, settings.grpc.max_message_bytes) == 512 * 1024 * 1024
     assert (settings.compute.threads, settings.compute.providers) == (None, ("cpu",))
     assert settings.model_specs == ()
     assert settings.state == Path("serinus-state")
+
+
+@pytest.mark.parametrize(
+    ("total_mib", "workers", "each_mib"),
+    [(512, 4, 128), (512, 16, 32), (512, 64, 32), (20, 1, 20), (20, 4, 20)],
+)
+def test_memory_for_calls_is_shared_out_among_workers(total_mib: int, workers: int, each_mib: int):
+    """Until a share could not hold two of the largest messages, here of 16 MiB; never more than all of it."""
+    limits = LimitSettings(max_bytes_in_flight_mib=total_mib)
+    assert limits.max_bytes_in_flight_each(workers, 16 << 20) == each_mib << 20
+
+
+def test_memory_for_models_is_shared_out_among_workers():
+    """Each loads all models."""
+    assert LoadingSettings(max_models_mib=9).max_models_bytes_each(2) == 9 << 19
+    assert LoadingSettings().max_models_bytes_each(2) is None
 
 
 def test_flags_come_before_environment_before_file_before_default(write):

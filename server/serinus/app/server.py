@@ -181,8 +181,11 @@ async def _load(
 
 def _threads(settings: Settings, seat: Seat | None) -> int:
     """Runs at once: what was said, or the share of the processors that one worker gets."""
-    workers = 1 if seat is None else seat.count
-    return settings.compute.threads or max(1, round(cpu_quota() / workers))
+    return settings.compute.threads or max(1, round(cpu_quota() / _workers(seat)))
+
+
+def _workers(seat: Seat | None) -> int:
+    return 1 if seat is None else seat.count
 
 
 def _listening(
@@ -207,7 +210,8 @@ async def _catalog(
     noted: Noted,
 ) -> AsyncIterator[Catalog]:
     """Everything that can be served, before anything of it is loaded."""
-    budget = ByteBudget(settings.limits.max_bytes_in_flight)
+    workers = _workers(seat)
+    budget = ByteBudget(settings.limits.max_bytes_in_flight_each(workers, settings.grpc.max_message_bytes))
     metrics.watch_bytes_in_flight(lambda: budget.used, budget.limit)
     taken: set[str] = set()
     slots = RunSlots(pool.threads)
@@ -237,7 +241,7 @@ async def _catalog(
                 refused=metrics.refused,
                 forget=metrics.forget,
                 metrics=metrics.loads,
-                max_bytes=settings.loading.max_models_bytes,
+                max_bytes=settings.loading.max_models_bytes_each(workers),
             ) as models,
             open_front(models, settings.rollouts, slots=slots, pressure=pressure, metrics=metrics, rng=rng) as front,
         ):

@@ -177,7 +177,8 @@ class LimitSettings(Section):
     """`[limits]`: what callers may take.
 
     Attributes:
-        max_bytes_in_flight_mib: Memory that accepted calls may occupy together.
+        max_bytes_in_flight_mib: Memory that accepted calls may occupy together, over all workers: each may hold its
+            share, or two of the largest messages where that is more.
         default_budget_s: Deadline of a call that has none.
         max_deadline_s: Longer deadlines are shortened to this.
         max_inputs: Inputs of one call.
@@ -197,10 +198,14 @@ class LimitSettings(Section):
             )
         return self
 
-    @property
-    def max_bytes_in_flight(self) -> int:
-        """The same memory in bytes."""
-        return self.max_bytes_in_flight_mib * MIB
+    def max_bytes_in_flight_each(self, workers: int, largest_message_bytes: int) -> int:
+        """What one of so many workers may hold, in bytes.
+
+        A connection stays with one worker, so that a share must bear what one client does; one that cannot bear a
+        single message would refuse it for ever.
+        """
+        total = self.max_bytes_in_flight_mib * MIB
+        return min(total, max(total // workers, 2 * largest_message_bytes))
 
 
 class DrainSettings(Section):
@@ -259,7 +264,7 @@ class RolloutSettings(Section):
     Attributes:
         interval_s: How often counts are published, and the judge looks.
         lost_after_s: A server that has published nothing for so long is taken for dead.
-        mirror_mib: Memory that copies of calls may take which wait for a mirrored version.
+        mirror_mib: Memory that copies of calls may take in each worker which wait for a mirrored version.
         breaker_failures: So many failures of a version in a row take it out on this server.
         breaker_open_s: For how long, before a probe is let through; doubled each time that it fails.
     """
@@ -313,17 +318,16 @@ class LoadingSettings(Section):
     """`[loading]`: how versions come into memory.
 
     Attributes:
-        parallel: Loads at once.
+        parallel: Loads at once in each worker; all load at the same time, on their own processors.
         timeout_s: A load that takes longer is given up.
-        max_models_mib: Memory that loaded versions may take together; then the least recently used ones are unloaded.
-            None stands for no bound.
+        max_models_mib: Memory that loaded versions may take together, over all workers, each of which loads all of
+            them; then the least recently used ones are unloaded. None stands for no bound.
     """
 
     parallel: Whole = Field(default=1, ge=1, le=64)  # a load takes a core; the others are for calls
     timeout_s: Number = Field(default=300, gt=0, le=86_400)  # what serves meanwhile goes on: there is time
     max_models_mib: Whole | None = Field(default=None, ge=1, le=1 << 24)
 
-    @property
-    def max_models_bytes(self) -> int | None:
-        """The same memory in bytes."""
-        return None if self.max_models_mib is None else self.max_models_mib * MIB
+    def max_models_bytes_each(self, workers: int) -> int | None:
+        """What one of so many workers may take, in bytes."""
+        return None if self.max_models_mib is None else self.max_models_mib * MIB // workers

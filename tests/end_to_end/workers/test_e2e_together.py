@@ -144,6 +144,7 @@ def test_workers_act_as_one_and_outlive_a_model_that_kills_them(tmp_path: Path):
             (1, True, 1, "signal 11"),
             (2, True, 1, "signal 11"),
         ]
+        assert found.bytes_limit == 512 << 20  # each has its share
         ready, unavailable = pb.MODEL_STATE_READY, pb.MODEL_STATE_UNAVAILABLE
         assert states(found) == [("killer", unavailable, 0), ("sent", ready, 0), ("tab", ready, 6)]
         metrics = shown(http)
