@@ -5,20 +5,20 @@ import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-from serinus.app.colleagues import Colleagues
-from serinus.app.collecting import Collecting
 from serinus.app.cost_keeping import CostKeeper
 from serinus.app.following import Following
 from serinus.app.front import Front
-from serinus.app.in_step import InStep, nobody_else
-from serinus.app.kept_out import KeptOut
 from serinus.app.placing import Placing, nothing_kept_out
 from serinus.app.quantizing import Quantizing
 from serinus.app.registry_store import RegistryStore, tidy
-from serinus.app.rollouts import RolloutParts
+from serinus.app.rollouts.parts import RolloutParts
 from serinus.app.sources import ModelSources
 from serinus.app.stack import ServedVersion
 from serinus.app.traffic_control import TrafficControl
+from serinus.app.workers.colleagues import Colleagues
+from serinus.app.workers.collecting import Collecting
+from serinus.app.workers.in_step import InStep, nobody_else
+from serinus.app.workers.kept_out import KeptOut
 from serinus.config.settings import Settings
 from serinus.core.errors import ServerError
 from serinus.core.predictor import Tensors

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Protocol
 
 from serinus.app.following import Following
-from serinus.app.in_step import Wait, nobody_else
+from serinus.app.workers.in_step import Wait, nobody_else
 from serinus.core.errors import InvalidInput, NotFound, NotLoaded, ServerError, StoreUnavailable
 from serinus.core.selector import LATEST
 from serinus.core.version import ModelVersion, check_model_name

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from serinus.app.colleagues import Colleagues
+from serinus.app.workers.colleagues import Colleagues
 from serinus.config.settings import Settings
 from serinus.lifecycle.models import Models
 from serinus.telemetry.logs import get_logger

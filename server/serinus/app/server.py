@@ -15,8 +15,6 @@ from prometheus_client import CollectorRegistry
 from serinus.app.catalog import Catalog, Job
 from serinus.app.cost_keeping import CostKeeper
 from serinus.app.front import open_front
-from serinus.app.hang_watch import HangWatch
-from serinus.app.kept_out import KeptOut
 from serinus.app.learned import LearnedByServing
 from serinus.app.loading import Noted, VersionLoader
 from serinus.app.memory_pressure import MemoryWatch
@@ -24,6 +22,8 @@ from serinus.app.refusals import StartRefused, start_refusals
 from serinus.app.registry_store import open_registry
 from serinus.app.running import RunningServer
 from serinus.app.tls import read_tls
+from serinus.app.workers.hang_watch import HangWatch
+from serinus.app.workers.kept_out import KeptOut
 from serinus.config.sections import GrpcSettings, HttpSettings
 from serinus.config.settings import Settings
 from serinus.lifecycle.models import Models

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from serinus.app.refusals import StartRefused
-from serinus.app.supervised import SupervisedServer, supervised_server
+from serinus.app.workers.supervised import SupervisedServer, supervised_server
 from serinus.cli.announcing import Announcement, announce
 from serinus.cli.loops import loop_factory
 from serinus.cli.output import ExitCode

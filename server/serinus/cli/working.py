@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from serinus.app.worker import told_settings, work
+from serinus.app.workers.worker import told_settings, work
 from serinus.cli.ending import end_beside_runs
 from serinus.cli.loops import loop_factory
 from serinus.telemetry.logs import configure_logs

@@ -3,8 +3,8 @@
 import asyncio
 from pathlib import Path
 
-from serinus.app.rollout_journal import RegistryJournal
-from serinus.app.rollout_versions import RolloutVersions
+from serinus.app.rollouts.journal import RegistryJournal
+from serinus.app.rollouts.versions import RolloutVersions
 from serinus.config.rollout_spec import RolloutSpec
 from serinus.core.windows import ServerWindow
 from serinus.registry.registry import Registry

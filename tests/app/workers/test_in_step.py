@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from serinus.app.following import Following
-from serinus.app.in_step import InStep
+from serinus.app.workers.in_step import InStep
 from serinus.core.errors import ModelRejected
 from serinus.lifecycle.models import Models
 from serinus.registry.records import Snapshot

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from serinus.app.colleagues import Colleagues
-from serinus.app.kept_out import KeptOut
 from serinus.app.sources import ModelSources
+from serinus.app.workers.colleagues import Colleagues
+from serinus.app.workers.kept_out import KeptOut
 from serinus.core.errors import Draining, ModelRejected, Unsupported
 from serinus.core.version import ModelVersion, Version
 from serinus.lifecycle.models import Models

@@ -11,8 +11,8 @@ from typing import Any
 from serinus.app.following import Following
 from serinus.app.front import Front
 from serinus.app.registry_store import RegistryStore
-from serinus.app.rollout_journal import RegistryJournal
-from serinus.app.rollout_versions import RolloutVersions
+from serinus.app.rollouts.journal import RegistryJournal
+from serinus.app.rollouts.versions import RolloutVersions
 from serinus.app.traffic_control import new_salt
 from serinus.config.sections import WebhookSettings
 from serinus.config.settings import Settings

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from pathlib import Path
 from typing import Any
 
-from serinus.app.duties import Duties, open_duties
 from serinus.app.refusals import StartRefused, start_refusals
+from serinus.app.workers.duties import Duties, open_duties
 from serinus.config.addresses import split_host_port
 from serinus.config.supervision import Supervision
 from serinus.telemetry.logs import Logs, get_logger

@@ -2,7 +2,7 @@
 
 import pytest
 
-from serinus.app.worker_reports import WorkerReports
+from serinus.app.workers.reports import WorkerReports
 from serinus.core.version import ModelVersion, Version
 from serinus.workers.control import Body, ChannelLost
 from serinus.workers.facts import WorkerEnd, WorkerState

@@ -2,7 +2,7 @@
 
 import pytest
 
-from serinus.app.rollout_versions import RolloutVersions
+from serinus.app.rollouts.versions import RolloutVersions
 from serinus.config.version_facts import parse_version_facts
 from serinus.core.dtypes import DType
 from serinus.core.errors import NotFound

@@ -5,8 +5,8 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
-from serinus.app.log_word import LOG, LogWord
-from serinus.app.worker_reports import WorkerReports
+from serinus.app.workers.log_word import LOG, LogWord
+from serinus.app.workers.reports import WorkerReports
 from serinus.config.supervision import Supervision
 from serinus.registry.files.staging import StagingArea
 from serinus.telemetry.logs import Logs

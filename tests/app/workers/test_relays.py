@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from serinus.app.relays import RelayedSources
+from serinus.app.workers.relays import RelayedSources
 from serinus.core.errors import ModelRejected, NotFound, NotLoaded, Refused, ServerError
 from serinus.lifecycle.models import Models
 from serinus.workers.control import Body, NotAnswered

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from serinus.app.rollout_journal import RegistryJournal
+from serinus.app.rollouts.journal import RegistryJournal
 from serinus.core.errors import DataLost
 from serinus.registry.registry import Registry
 from serinus.registry.rollouts import RolloutStore

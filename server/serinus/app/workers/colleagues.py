@@ -11,9 +11,9 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
-from serinus.app.kept_out import KeptOut
-from serinus.app.log_word import LOG, obey, word_of
-from serinus.app.relays import LocalSources, RelayedSources
+from serinus.app.workers.kept_out import KeptOut
+from serinus.app.workers.log_word import LOG, obey, word_of
+from serinus.app.workers.relays import LocalSources, RelayedSources
 from serinus.core.errors import Draining
 from serinus.lifecycle.models import Models
 from serinus.registry.records import ModelRecord

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from serinus.app.kept_out import KeptOut
+from serinus.app.workers.kept_out import KeptOut
 from serinus.config.models import VersionSpec
 from serinus.core.errors import ModelRejected
 from serinus.core.version import ModelVersion, Version

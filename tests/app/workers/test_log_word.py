@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from serinus.app.log_word import LogWord, word_of
+from serinus.app.workers.log_word import LogWord, word_of
 from serinus.telemetry.logs import Logs, LogSwitches
 from tests.workers.fake_crew import FakeCrew
 

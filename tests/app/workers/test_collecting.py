@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from serinus.app.collecting import Collecting
+from serinus.app.workers.collecting import Collecting
 from serinus.core.dtypes import DType
 from serinus.core.errors import NotFound
 from serinus.core.predictor import Tensors

@@ -1,0 +1,1 @@
+"""What rollouts need of the rest, plugged together."""
