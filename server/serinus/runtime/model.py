@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ from serinus.telemetry.logs import get_logger
 
 log = get_logger("serinus.costs")
 
+_ON_CPU = ("cpu", "CPUExecutionProvider")
 QUICK_S = 200e-6  # twice a hop to a thread and back: below this the hop costs more than it frees
 
 
@@ -125,6 +126,17 @@ def _open(
     )
 
 
+def _cost_clock(options: SessionOptions) -> Callable[[], float]:
+    """What tells the cost of a run on the pool.
+
+    A run that stays on its thread costs what that thread computed: how long it waited for a processor, which others had
+    meanwhile, says nothing about its rows, and on a busy machine would pass for it. The batcher knows how much slower
+    than that runs are now.
+    """
+    stays = options.intra_op_threads == 1 and all(name in _ON_CPU for name in options.providers)
+    return time.thread_time if stays else time.perf_counter
+
+
 class OnnxModel:
     """A loaded model; a Predictor. Opened by `load_model`, closed by whoever loaded it.
 
@@ -164,6 +176,7 @@ class OnnxModel:
         self._quick_s = quick_s
         self._kept = kept
         self._invoke = choose_invocation(signature)
+        self._cost_clock = _cost_clock(options)
         self._know(self._as_kept(signature))
         self._adopt(signature)
 
@@ -204,7 +217,8 @@ class OnnxModel:
         """Answer one call: at once if that is quick, else on the pool."""
         if self._learned.is_quick(request.rows, self._length(request)):
             return self.run(request)
-        return await self._pool.run(functools.partial(self.run, request))
+        run = functools.partial(self._run, self._session, self._learned.observe, request, self._cost_clock)
+        return await self._pool.run(run)
 
     async def predict_wide(self, request: Request, /) -> Response:
         """As `predict`, of a call that has the machine to itself: on several threads if that was seen to be faster."""
@@ -229,13 +243,19 @@ class OnnxModel:
         """
         return self._run(self._session, self._learned.observe, request)
 
-    def _run(self, session: Session | None, observe: Observe, request: Request) -> Response:
+    def _run(
+        self,
+        session: Session | None,
+        observe: Observe,
+        request: Request,
+        cost_clock: Callable[[], float] = time.perf_counter,
+    ) -> Response:
         # The name keeps the session alive until this run is over, even if the model is closed meanwhile.
         assert session is not None, "a run of a closed model: this is a bug"
         names: Sequence[str] = request.outputs or self._names
         rows = request.rows
         options = self._runs.begin(self.identity, request.deadline)
-        started = time.perf_counter()
+        cost_started, started = cost_clock(), time.perf_counter()
         try:
             values = self._invoke(session, names, request.inputs, options)
         except ServerError:
@@ -249,11 +269,11 @@ class OnnxModel:
                 raise ModelFailed("the model ran out of memory while it ran", reason="OUT_OF_MEMORY") from error
             raise ModelFailed("the model failed while it ran") from error
         finally:
-            seconds = time.perf_counter() - started
+            seconds, cost_s = time.perf_counter() - started, cost_clock() - cost_started
             self._runs.end()
         outputs = self._checked(names, values, rows)
         if rows:
-            observe(rows, seconds, self._length(request))
+            observe(rows, cost_s, self._length(request))
         return Response(
             outputs,
             self.identity,

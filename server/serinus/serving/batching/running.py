@@ -13,9 +13,9 @@ from serinus.serving.batching.slots import RunSlots
 Work = Callable[[], Coroutine[None, None, None]]
 
 # Each run moves the pace by a tenth of what it shows: ten runs tell, and a single one that was held up does not. What a
-# run can show is bounded, because what goes beyond is the business of whoever learns what runs cost.
+# run can show is bounded: one that hangs is no measure of the machine.
 _WEIGHT = 0.1
-_FASTEST, _SLOWEST = 0.5, 3.0
+_FASTEST, _SLOWEST = 0.5, 10.0
 
 
 class RunsUnderWay:
