@@ -165,7 +165,10 @@ async def watched_server(folder: Path, config: str, *, under: Sequence[str] = ()
             assert line, f"the server did not start: {log.read_text()}"
             ports = json.loads(line)
             yield WatchedServer(process, grpc_port=ports["grpc"], http_port=ports["http"], log=log)
-            await asyncio.wait_for(process.communicate(b""), _START_S)  # which closes standard input
+            try:
+                await asyncio.wait_for(process.communicate(b""), _START_S)  # which closes standard input
+            except TimeoutError:
+                raise AssertionError(f"it does not end: {log.read_text()[-4000:]}") from None
             assert process.returncode == 0, log.read_text()[-4000:]
         finally:
             if process.returncode is None:
