@@ -57,9 +57,13 @@ class Line:
 
 
 def lines_of(found: pb.LearnedCosts) -> list[Line]:
-    """What was measured, in the server's order; the best of each length is the largest size that still pays."""
+    """What was measured, in the server's order; the best of each length is the largest size that still pays.
+
+    Only lone runs use several threads, so none of those is the best of anything.
+    """
     best = {each.length: each.rows for each in found.best}
-    return [Line(point, best.get(point.length) == point.rows) for point in found.points]
+    fewest = min((point.threads for point in found.points), default=1)
+    return [Line(point, point.threads == fewest and best.get(point.length) == point.rows) for point in found.points]
 
 
 def _print(found: Iterable[pb.LearnedCosts], out: Console) -> None:
