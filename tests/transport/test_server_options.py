@@ -27,7 +27,7 @@ def test_the_defaults():
         "grpc.keepalive_permit_without_calls": 1,
         "grpc.http2.min_ping_interval_without_data_ms": 10_000,
         "grpc.http2.min_recv_ping_interval_without_data_ms": 10_000,
-        "grpc.max_concurrent_streams": 10_000,
+        "grpc.max_concurrent_streams": 1000,
         "grpc.max_allowed_incoming_connections": NO_LIMIT,
         "grpc.max_connection_age_ms": 1_800_000,
         "grpc.max_connection_age_grace_ms": 120_000,
