@@ -67,7 +67,7 @@ class FrameLimits:
             transfer holds nobody back.
     """
 
-    calls: int = 256  # beyond this a message's own cost is lost in that of its calls
+    calls: int = 64  # of many callers one half is answered while the other is read; larger ones would take turns
     size_bytes: int = 1 << 20  # a sixteenth of what a server accepts by default
 
     def __post_init__(self) -> None:
