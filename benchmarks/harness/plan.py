@@ -20,9 +20,9 @@ class Plan:
     """
 
     repeats: int = 3
-    seconds: float = 3.0
+    seconds: float = 2.0
     calls: int = 3000
-    minutes: float = 1.0
+    minutes: float = 0.5
     server_flags: tuple[str, ...] = ()
     results: Path = RESULTS
 
