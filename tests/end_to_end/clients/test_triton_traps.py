@@ -117,7 +117,7 @@ async def runs(server: ChildServer) -> AsyncIterator[tuple[triton_aio.InferenceS
 async def test_calls_that_are_cancelled_while_they_wait_are_never_run(runs):
     """grpc.aio cancels their handlers; nothing of them may stay in the queue."""
     client, runs_since = runs
-    long = await sent(client, model_name="slow", inputs=busy(150_000))
+    long = await sent(client, model_name="slow", inputs=busy(1_000_000))
     waiting = [await sent(client, model_name="slow", inputs=busy(1)) for _ in range(20)]
     for call in waiting:
         call.cancel()
@@ -130,7 +130,7 @@ async def test_calls_that_are_cancelled_while_they_wait_are_never_run(runs):
 async def test_calls_that_run_out_of_time_while_they_wait_are_never_run(runs):
     """They end at their deadline, or at once when it is plain that they cannot be answered before it."""
     client, runs_since = runs
-    long = await sent(client, model_name="slow", inputs=busy(150_000))
+    long = await sent(client, model_name="slow", inputs=busy(1_000_000))
     waiting = [client.infer("slow", busy(1), client_timeout=0.05) for _ in range(20)]
     ends = await asyncio.gather(*waiting, return_exceptions=True)
     await long
