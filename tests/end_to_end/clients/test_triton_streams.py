@@ -187,7 +187,7 @@ async def test_a_more_urgent_call_overtakes_those_that_wait(awaiting):
     await awaiting.infer("slow", busy(1))  # whatever ran is over
     order: list[str] = []
     calls = {}
-    for name, trips, priority in (("running", 150_000, 0), ("low", 1, 9), ("default", 1, 0), ("urgent", 1, 1)):
+    for name, trips, priority in (("running", 1_000_000, 0), ("low", 1, 9), ("default", 1, 0), ("urgent", 1, 1)):
         calls[name] = await sent(awaiting, model_name="slow", inputs=busy(trips), priority=priority)
         calls[name].add_done_callback(lambda _, name=name: order.append(name))
     await asyncio.gather(*calls.values())
