@@ -1,5 +1,6 @@
 """A server that stops listening goes on with whoever is connected."""
 
+import os
 import random
 import socket
 
@@ -61,3 +62,13 @@ def test_only_listeners_of_that_port_are_ended():
             assert accepted.recv(1) == b"x"
             accepted.close()
         socket.create_connection(other.getsockname()).close()
+
+
+def test_nothing_is_left_open():
+    """What is no socket stays as it was: whoever reads a pipe hears when its only writer closes it."""
+    reading, writing = os.pipe()
+    stop_listening(1)
+    os.close(writing)
+    os.set_blocking(reading, False)
+    assert os.read(reading, 1) == b""
+    os.close(reading)

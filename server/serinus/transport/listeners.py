@@ -28,9 +28,14 @@ def _listeners(port: int) -> Iterator[socket.socket]:
     """Sockets of their own that share a listener with whoever made it."""
     for name in os.listdir(_DESCRIPTORS):  # noqa: PTH208 - numbers, not paths
         try:
-            found = socket.socket(fileno=os.dup(int(name)))
+            copy = os.dup(int(name))
         except OSError:
-            continue  # closed meanwhile, or no socket
+            continue  # closed meanwhile
+        try:
+            found = socket.socket(fileno=copy)
+        except OSError:
+            os.close(copy)  # no socket
+            continue
         with found, contextlib.suppress(OSError):
             is_tcp = found.family in {socket.AF_INET, socket.AF_INET6} and found.type is socket.SOCK_STREAM
             if is_tcp and found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) and found.getsockname()[1] == port:
