@@ -14,6 +14,7 @@ from serinus.core.predictor import Request, Response, Tensor, Tensors
 from serinus.core.run_costs import BestPoint, CostPoint
 from serinus.core.signature import Signature
 from serinus.core.version import ModelVersion
+from serinus.runtime.cost_clock import cost_clock
 from serinus.runtime.finite import nonfinite_rows
 from serinus.runtime.goldens import GoldenRun, run_goldens
 from serinus.runtime.invocation import choose_invocation
@@ -34,7 +35,6 @@ from serinus.telemetry.logs import get_logger
 
 log = get_logger("serinus.costs")
 
-_ON_CPU = ("cpu", "CPUExecutionProvider")
 QUICK_S = 200e-6  # twice a hop to a thread and back: below this the hop costs more than it frees
 
 
@@ -126,17 +126,6 @@ def _open(
     )
 
 
-def _cost_clock(options: SessionOptions) -> Callable[[], float]:
-    """What tells the cost of a run on the pool.
-
-    A run that stays on its thread costs what that thread computed: how long it waited for a processor, which others had
-    meanwhile, says nothing about its rows, and on a busy machine would pass for it. The batcher knows how much slower
-    than that runs are now.
-    """
-    stays = options.intra_op_threads == 1 and all(name in _ON_CPU for name in options.providers)
-    return time.thread_time if stays else time.perf_counter
-
-
 class OnnxModel:
     """A loaded model; a Predictor. Opened by `load_model`, closed by whoever loaded it.
 
@@ -176,7 +165,7 @@ class OnnxModel:
         self._quick_s = quick_s
         self._kept = kept
         self._invoke = choose_invocation(signature)
-        self._cost_clock = _cost_clock(options)
+        self._cost_clock = cost_clock(options)
         self._know(self._as_kept(signature))
         self._adopt(signature)
 
