@@ -174,12 +174,15 @@ async def test_a_rollout_goes_through_and_what_shadows_answered_is_shown_by_any(
         assert last.status == pb.ROLLOUT_STATUS_SUCCEEDED, last
         async with one_of_each(two) as channels:
             message = pb.ListDisagreementsRequest(id=rollout.id).SerializeToString()
-            method = "/serinus.v1.AdminService/ListDisagreements"
-            said = [
-                sorted(each.sentence for each in pb.ListDisagreementsResponse.FromString(answer).disagreements)
-                for answer in [await asked(channel, method, message) for channel in channels]
-            ]
-        assert said[0] == said[1] != []
+
+            async def said(channel: grpc.aio.Channel) -> list[str]:
+                answer = await asked(channel, "/serinus.v1.AdminService/ListDisagreements", message)
+                found = pb.ListDisagreementsResponse.FromString(answer).disagreements
+                return sorted(each.sentence for each in found)
+
+            async with asyncio.timeout(10):  # copies that were under way at the end are compared a moment later
+                while not (of_one := await said(channels[0])) or of_one != await said(channels[1]):  # noqa: ASYNC110 - another process is asked
+                    await asyncio.sleep(0.05)
     for tally in calls:
         tally.assert_untroubled()
 
