@@ -12,7 +12,7 @@ def threads_that_wait_their_turn() -> Iterator[None]:
     gRPC wakes four of its threads for each call, and each would interrupt the event loop for a few microseconds of
     work. Scheduled as a batch job they run when the loop sleeps or on another processor, and find the work of several
     calls at once: a quarter less processor time for an echo (130 → 95 us), and as many more calls a second. When all
-    processors compute, such a thread waits for the end of a time slice, 3 ms at most here.
+    processors compute, such a thread waits for the end of a time slice.
     """
     if not hasattr(os, "SCHED_BATCH"):
         yield

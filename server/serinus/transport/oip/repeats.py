@@ -40,7 +40,7 @@ class Repeats(Generic[Meant]):
 
     A serialised request is its fields one after the other, and clients write the contents of their tensors last. When
     all before them is the same as in a request that was decoded and checked, so is what it means, and only views of
-    the contents have to be made: 3 us in place of 20.
+    the contents have to be made: decoding takes 2.3 us in place of 8.4.
     """
 
     def __init__(self) -> None:
