@@ -102,5 +102,7 @@ async def test_idle_connections_cost_little(world: World):
             for connection in connections:
                 await connection.until(Kind.SETTINGS, 2)  # the server's own, and that it knows ours
             during = await world.server.look()
-    assert (during.fds - before.fds, during.tasks) == (400, before.tasks)
+    # The neighbour calls all the while: its call is some tasks, and may have opened a file of the database.
+    assert 400 - 3 <= during.fds - before.fds <= 400 + 3
+    assert during.tasks - before.tasks < 10
     assert during.rss_bytes - before.rss_bytes < 400 * 64 * KIB

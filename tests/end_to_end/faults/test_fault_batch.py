@@ -24,7 +24,7 @@ from tests.end_to_end.faults.messages import (
     predict_arrays,
     tensor,
 )
-from tests.support.invariants import Scrape, World, assert_refused
+from tests.support.invariants import World, assert_refused
 
 INTERNAL = grpc.StatusCode.INTERNAL
 OK = grpc.StatusCode.OK
@@ -71,11 +71,6 @@ def row(value: float) -> bytes:
     return f32(value, value + 0.25, -value, 1 / 3)
 
 
-def rise(before: Scrape, after: Scrape, name: str, **labels: str) -> int:
-    """How much a counter rose."""
-    return int(after.total(name, **labels) - before.total(name, **labels))
-
-
 @pytest.mark.parametrize("poisoned", [(7,), (0, 31), (3, 4, 20)])
 async def test_poison_in_a_batch(world: World, poisoned: tuple[int, ...]):
     """Row 44: of 32 calls in one run only those at fault fail, after few more runs; the others answer as if alone."""
@@ -95,8 +90,8 @@ async def test_poison_in_a_batch(world: World, poisoned: tuple[int, ...]):
         else:
             assert reply.response.outputs[0].data == row(number)
             assert reply.response.outputs == pb.PredictResponse.FromString(alone.content).outputs
-    assert rise(before, after, "serinus_poison_calls_total", model="poison") == len(poisoned)
-    reruns = rise(before, after, "serinus_batches_total", model="poison", reason="rerun")
+    assert after.rise(before, "serinus_poison_calls_total", model="poison") == len(poisoned)
+    reruns = after.rise(before, "serinus_batches_total", model="poison", reason="rerun")
     assert reruns <= 2 * len(poisoned) * ROWS.bit_length()
 
 
@@ -245,7 +240,7 @@ async def test_a_model_that_fails_on_some_inputs_only(world: World):
             assert answer.code is (INTERNAL if value == 666.0 else OK)
         after = await world.scrape()
     ends = {
-        outcome: rise(before, after, "serinus_requests_total", model="poison", outcome=outcome)
+        outcome: after.rise(before, "serinus_requests_total", model="poison", outcome=outcome)
         for outcome in ("answered", "failed", "invalid", "shed")
     }
     assert ends == {"answered": 3, "failed": 3, "invalid": 0, "shed": 0}
