@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import socket
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from serinus.app.server import StartRefused
 from serinus.config.model_flags import parse_model_flag
+from serinus.telemetry.loop_stalls import THREAD
 from serinus_api.v1 import predict_pb2 as pb
 from serinus_client import AsyncClient
 from tests.app.conftest import Running, Written
@@ -190,7 +192,7 @@ async def test_a_bad_model_of_the_repository_is_no_reason_not_to_start(
 
 
 async def test_everything_answers_while_the_server_runs(running: Running, tabular: list[Any]):
-    """gRPC, the probes and the metrics; and nothing does afterwards."""
+    """gRPC, the probes and the metrics, under the eyes of who watches the loop; and nothing does afterwards."""
     async with running(models=tabular) as server:
         async with AsyncClient(f"127.0.0.1:{server.grpc_port}") as client:
             answer = await client.predict("tabular", {"x": np.ones((2, 8), np.float32)})
@@ -200,6 +202,7 @@ async def test_everything_answers_while_the_server_runs(running: Running, tabula
             detail = (await http.get("/readyz")).json()
             assert detail == {"ready": True, "serving": 1, "registry": "followed", "revision": 0}
             assert 'model="tabular"' in (await http.get("/metrics")).text
+        assert THREAD in {thread.name for thread in threading.enumerate()}
         ports = server.grpc_port, server.http_port
     assert (is_free(ports[0]), is_free(ports[1])) == (True, True)
 

@@ -38,7 +38,7 @@ from serinus.serving.batching.slots import RunSlots
 from serinus.serving.pressure import Pressure
 from serinus.telemetry.exposition import exposition
 from serinus.telemetry.logs import Logs, get_logger
-from serinus.telemetry.loop_lag import LoopLag
+from serinus.telemetry.loop_stalls import StallWatch
 from serinus.telemetry.metrics import Metrics
 from serinus.transport.admin.service import ServerFacts
 from serinus.transport.drain import Drain
@@ -101,7 +101,7 @@ async def running_server(
             )
         block.push_async_callback(catalog.costs.save)
         jobs = (
-            LoopLag(metrics.loop_lag),
+            StallWatch(metrics.loop_lag),
             MemoryWatch(pressure, memory_use),
             HangWatch(pool, settings.compute.hang_s, tasks=tasks, seat=seat),
         )
