@@ -2,18 +2,22 @@
 
 Figures are medians of interleaved repeats, taken with the load generator on the same cores. Ratios within one run mean
 something; absolute figures are this machine's, on this day.
+
+Exit codes: 1 when something could not be measured, or the run was interrupted; 2 for flags that cannot be meant.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from harness.plan import LONG, RESULTS, SHORT, Plan
+from harness.measuring import Scenario, measured
+from harness.plan import LONG, RESULTS, SHORT
+from harness.providers import usable
 from harness.report import machine, save, show
-from harness.rows import Row
+from harness.rows import Row, Verdict
 from harness.self_check import check
 from scenarios import (
     aliases,
@@ -32,8 +36,9 @@ from scenarios import (
     swaps,
     unary,
 )
+from serinus.core.errors import ModelRejected
 
-_SCENARIOS: Mapping[int, Sequence[Callable[[Plan], list[Row]]]] = {
+_SCENARIOS: Mapping[int, Sequence[Scenario]] = {
     1: [unary.measure],
     2: [frames.measure],
     3: [model_bound.measure],
@@ -50,6 +55,8 @@ _SCENARIOS: Mapping[int, Sequence[Callable[[Plan], list[Row]]]] = {
     14: [peers.measure],
 }
 _AIMS = "1,2,3,4,5,6,7,8,14"
+_LIMIT_S = 3600.0
+"""For one scenario: far more than the long version takes, so that only what would never end is given up."""
 
 
 def main(
@@ -70,17 +77,36 @@ def main(
     plan = dataclasses.replace(
         LONG if is_long else SHORT,
         **{name: value for name, value in named.items() if value is not None},
-        server_flags=tuple(part for name in providers.split(",") if name for part in ("--provider", name)),
+        providers=_providers(providers),
         results=results.parent,
     )
     facts = machine()
-    rows: list[Row] = []
-    for aim in (int(part) for part in aims.split(",")):
-        typer.echo(f"aim {aim} …", err=True)
-        for measure in _SCENARIOS[aim]:
-            rows += measure(plan)
+
+    def keep(rows: Sequence[Row]) -> None:
+        # A report of an earlier run is worth more than one with nothing in it.
+        if any(row.verdict is not Verdict.FAILED for row in rows):
+            save(rows, facts, results)
+
+    rows = measured(_scenarios(aims), plan, limit_s=_LIMIT_S + plan.minutes * 60, keep=keep)
     show(rows, facts)
-    save(rows, facts, results)
+    if any(row.verdict is Verdict.FAILED for row in rows):
+        raise typer.Exit(1)
+
+
+def _scenarios(aims: str) -> list[tuple[int, Scenario]]:
+    """Those of the aims, in the order in which they are named."""
+    try:
+        return [(int(aim), scenario) for aim in aims.split(",") for scenario in _SCENARIOS[int(aim)]]
+    except (KeyError, ValueError) as error:
+        known = f"{min(_SCENARIOS)} to {max(_SCENARIOS)}, separated by commas"
+        raise typer.BadParameter(f"expected numbers from {known}, got {aims!r}", param_hint="--aims") from error
+
+
+def _providers(names: str) -> tuple[str, ...]:
+    try:
+        return usable(names)
+    except ModelRejected as error:
+        raise typer.BadParameter(error.message, param_hint="--providers") from error
 
 
 if __name__ == "__main__":

@@ -17,8 +17,15 @@ from rich.text import Text
 from harness.rows import Row, Verdict
 
 _PACKAGES = ("grpcio", "protobuf", "onnxruntime", "numpy", "uvloop")
-_ORDER = (Verdict.MISSED, Verdict.VOID, Verdict.MET, Verdict.NONE)
-_STYLES = {Verdict.MISSED: "bold red", Verdict.VOID: "bold yellow", Verdict.MET: "green", Verdict.NONE: ""}
+_ORDER = (Verdict.FAILED, Verdict.MISSED, Verdict.VOID, Verdict.MET, Verdict.NONE)
+_STYLES = {
+    Verdict.FAILED: "bold red",
+    Verdict.MISSED: "bold red",
+    Verdict.VOID: "bold yellow",
+    Verdict.MET: "green",
+    Verdict.NONE: "",
+}
+_ALARMING = frozenset({Verdict.FAILED, Verdict.MISSED, Verdict.VOID})
 _WIDTH_OF_A_PIPE = 160
 _HERE = Path(__file__).resolve().parent
 
@@ -44,7 +51,7 @@ def machine() -> dict[str, str]:
 
 
 def in_order(rows: Sequence[Row]) -> list[Row]:
-    """Missed aims first, then void ones, then those that are met, then what only stands beside them."""
+    """What could not be measured, missed aims, void ones, those that are met, then what only stands beside them."""
     return sorted(rows, key=lambda row: (_ORDER.index(row.verdict), row.aim))
 
 
@@ -63,7 +70,7 @@ def markdown(rows: Sequence[Row], facts: dict[str, str]) -> str:
     """The same table for a README."""
     lines = ["| aim | what | measured | aimed at | |", "|---|---|---|---|---|"]
     for row in in_order(rows):
-        said = f"**{_said(row)}**" if row.verdict in {Verdict.MISSED, Verdict.VOID} else _said(row)
+        said = f"**{_said(row)}**" if row.verdict in _ALARMING else _said(row)
         cells = (str(row.aim), row.what, row.figure, row.aimed_at, said)
         lines.append("| " + " | ".join(text.replace("|", "\\|") for text in cells) + " |")
     lines += ["", f"`{_command()}`; " + ", ".join(f"{key} {value}" for key, value in facts.items()), ""]

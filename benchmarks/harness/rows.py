@@ -11,6 +11,8 @@ from serinus.bench.spread import Spread
 class Verdict(enum.Enum):
     """What a figure says about its aim."""
 
+    FAILED = "failed"
+    """It could not be measured: the scenario or the server that it needs broke down."""
     MISSED = "missed"
     VOID = "void"
     """The generator could not keep its schedule: the figure says nothing."""
@@ -30,7 +32,7 @@ class Row:
         aimed_at: What it should be, or "".
         verdict: Whether it is.
         measured: The number, once for each repeat; () where the figure is words.
-        why: Why it is void, or missed, where that is known.
+        why: Why it is void, or could not be measured.
     """
 
     aim: int
@@ -58,6 +60,11 @@ def beside(aim: int, what: str, measured: Spread | float, unit: str = "") -> Row
     """A figure that stands beside others, and is aimed at nothing."""
     spread = _spread(measured)
     return Row(aim, what, _figure(spread, unit), measured=spread.values)
+
+
+def failed(aim: int, what: str, why: str) -> Row:
+    """What was to be measured and could not be; a run with such a row has failed."""
+    return Row(aim, what, "not measured", verdict=Verdict.FAILED, why=why)
 
 
 def void_of(runs: Iterable[Run]) -> str:
