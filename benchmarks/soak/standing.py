@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,13 +106,13 @@ def slope(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, float, float
 
 
 @contextlib.contextmanager
-def soaked(config: str = "", workers: int = 1) -> Iterator[ServerProcess]:
-    """A server with the small model, told `config` in TOML."""
+def soaked(config: str = "", workers: int = 1, model: Callable[[Path], Path] = tiny) -> Iterator[ServerProcess]:
+    """A server with one model, which `model` writes into a folder; told `config` in TOML."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "serinus.toml"
         file.write_text(config)
         flags = ("--config", str(file), "--workers", str(workers))
-        with serinus_server(f"{MODEL}={tiny(Path(folder))}", flags=flags) as server:
+        with serinus_server(f"{MODEL}={model(Path(folder))}", flags=flags) as server:
             yield server
 
 
