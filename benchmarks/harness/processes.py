@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from harness.pages import counted_once, pages_of
 from serinus.bench.server_use import ProcessTree
 
 _HERE = Path(__file__).resolve().parent.parent
@@ -43,8 +44,12 @@ class ServerProcess:
         return self.meter.use().cpu_s
 
     def rss_mib(self) -> float:
-        """Memory that its processes hold, in MiB."""
+        """Memory that its processes hold, in MiB; what they share counts for each."""
         return self.meter.use().memory_bytes / (1 << 20)
+
+    def pages_mib(self) -> float:
+        """Memory that its processes hold together, in MiB; what they share counts once."""
+        return counted_once(pages_of(self.meter.pids())) / (1 << 20)
 
 
 @contextlib.contextmanager
