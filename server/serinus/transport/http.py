@@ -17,6 +17,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from serinus.transport.connection_limit import most_http_connections_now
+from serinus.transport.http_connections import ConnectionBook
+
 _BACKLOG = 128
 _HEADERS_BYTES = 16 * 1024
 _IDLE_S = 30  # longer than a usual scrape interval, so that a scraper keeps its connection
@@ -84,17 +87,27 @@ class HttpServer:
         host: An address to listen on; a name resolves to one of its IPv4 addresses.
         port: 0 takes a free one.
         grace_s: Whole seconds.
+        most_connections: Open at once, 1 or more; None for what the files of the process allow.
 
     Attributes:
         host: As given.
         port: As given; inside the block, the one that is bound.
     """
 
-    def __init__(self, app: Starlette, *, host: str = "127.0.0.1", port: int = 0, grace_s: int = 1) -> None:
+    def __init__(
+        self,
+        app: Starlette,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        grace_s: int = 1,
+        most_connections: int | None = None,
+    ) -> None:
         self.host = host
         self.port = port
         self._app = app
         self._grace_s = grace_s
+        self._most_connections = most_connections or most_http_connections_now()
         self._block = contextlib.AsyncExitStack()
 
     def __repr__(self) -> str:
@@ -121,7 +134,8 @@ class HttpServer:
             server = _Server(
                 uvicorn.Config(
                     self._app,
-                    http="h11",  # the same parser wherever we run, whatever else is installed
+                    # The same parser wherever we run, whatever else is installed.
+                    http=ConnectionBook(self._most_connections).protocol(),
                     ws="none",
                     lifespan="off",
                     log_config=None,  # its records go where all of ours go
