@@ -3,6 +3,7 @@
 import asyncio
 from typing import ClassVar
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from serinus.telemetry.logs import get_logger
@@ -59,7 +60,7 @@ class _Connection(H11Protocol):
     @property
     def waits(self) -> bool:
         """Whether an answer is under way."""
-        return self.cycle is not None and not self.cycle.response_complete
+        return self.conn.our_state in {h11.SEND_RESPONSE, h11.SEND_BODY}
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as of H11Protocol
         super().connection_made(transport)
