@@ -1,4 +1,4 @@
-"""How the server's decisions are written down: one line each, ours and our libraries' alike, through structlog.
+"""How the server's decisions are written down: one line each, ours and our libraries' alike.
 
 Everything goes through the standard library's root logger, where one handler renders it, so that uvicorn, asyncio and
 grpc look like us and obey the same switches. A logger from `get_logger` works before `configure_logs` was called too.
@@ -10,12 +10,12 @@ import datetime as dt
 import logging
 import os
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Self, TextIO
 
-import structlog
-
+from serinus.telemetry.console import coloured_line, plain_line
+from serinus.telemetry.events import EventLogger, fields_of
 from serinus.telemetry.log_fields import (
     as_json,
     bounded,
@@ -36,13 +36,9 @@ LEVELS: Final[Mapping[Level, int]] = {
 _EXCEPTION = "exception"
 
 
-def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+def get_logger(name: str) -> EventLogger:
     """A logger for `log.info("rollout advanced", model=..., weight=...)`: an event and its fields, not prose."""
-    return structlog.stdlib.BoundLogger(
-        logging.getLogger(name),
-        [structlog.stdlib.filter_by_level, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        {},
-    )
+    return EventLogger(name)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -145,19 +141,8 @@ def configure_logs(
         ValueError: there is no such level.
     """
     switches = LogSwitches.at(level)
-    render = _json_line if json else _ConsoleLine(colors=stream.isatty())
     handler = _LineHandler(stream)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            processors=[
-                _with_origin,
-                lambda _logger, _method, event: {**event, **context},
-                structlog.processors.format_exc_info,
-                _with_bounded_fields,
-                render,
-            ],
-        )
-    )
+    handler.setFormatter(_LineFormatter(as_json if json else _for_people(stream), context))
     return Logs(handler, switches)
 
 
@@ -171,12 +156,27 @@ class _LineHandler(logging.StreamHandler[TextIO]):
             self.stream.write(line + "\n")
 
 
-def _with_origin(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    """The fields after when, how bad, who and what, which are the record's whatever the fields are called."""
-    record: logging.LogRecord = event.pop("_record")
-    event.pop("_from_structlog")
-    origin = _origin(record) | {"event": event.pop("event", "")}
-    return origin | {f"field_{name}" if name in origin else name: value for name, value in event.items()}
+class _LineFormatter(logging.Formatter):
+    """Makes a record a line: its fields after when, how bad, who and what, all of them bounded."""
+
+    def __init__(self, render: Callable[[Mapping[str, Any]], str], context: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._render = render
+        self._context = context
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {name: bounded(value) for name, value in {**_with_origin(record), **self._context}.items()}
+        if record.exc_info and record.exc_info[0] is not None:
+            # Not the record's own copy: another handler may have made it, with what it chose to show.
+            fields |= {_EXCEPTION: shortened_traceback(self.formatException(record.exc_info))}
+        return self._render(fields)
+
+
+def _with_origin(record: logging.LogRecord) -> dict[str, Any]:
+    """The four that are the record's, whatever fields are called."""
+    fields = fields_of(record)
+    origin = _origin(record) | {"event": fields.pop("event", "")}
+    return origin | {f"field_{name}" if name in origin else name: value for name, value in fields.items()}
 
 
 def _origin(record: logging.LogRecord) -> dict[str, Any]:
@@ -188,28 +188,14 @@ def _origin(record: logging.LogRecord) -> dict[str, Any]:
     }
 
 
-def _with_bounded_fields(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    traceback = event.pop(_EXCEPTION, None)
-    fields = {name: bounded(value) for name, value in event.items()}
-    return fields if traceback is None else fields | {_EXCEPTION: shortened_traceback(traceback)}
+def _for_people(stream: TextIO) -> Callable[[Mapping[str, Any]], str]:
+    """Renders with everything escaped that a terminal would obey."""
+    line = coloured_line if stream.isatty() and "NO_COLOR" not in os.environ else plain_line
 
+    def render(fields: Mapping[str, Any]) -> str:
+        shown = dict(fields)
+        traceback = shown.pop(_EXCEPTION, None)
+        text = line(printable(shown))
+        return text if traceback is None else f"{text}\n{visible_lines(traceback)}"
 
-def _json_line(_logger: Any, _method: str, event: Mapping[str, Any]) -> str:
-    return as_json(event)
-
-
-class _ConsoleLine:
-    """Renders for a terminal, with everything escaped that the terminal would obey."""
-
-    def __init__(self, *, colors: bool) -> None:
-        self._render = structlog.dev.ConsoleRenderer(
-            colors=colors and "NO_COLOR" not in os.environ,
-            timestamp_key="time",
-            # The default prints local variables, which hold callers' data.
-            exception_formatter=structlog.dev.plain_traceback,
-        )
-
-    def __call__(self, logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
-        traceback = event.pop(_EXCEPTION, None)
-        line = self._render(logger, method, printable(dict(event)))
-        return line if traceback is None else f"{line}\n{visible_lines(traceback)}"
+    return render
