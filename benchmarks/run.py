@@ -21,6 +21,7 @@ from harness.rows import Row, Verdict
 from harness.self_check import check
 from scenarios import (
     aliases,
+    batch_sizes,
     cycles,
     frames,
     large,
@@ -41,7 +42,7 @@ from serinus.core.errors import ModelRejected
 _SCENARIOS: Mapping[int, Sequence[Scenario]] = {
     1: [unary.measure],
     2: [frames.measure],
-    3: [model_bound.measure],
+    3: [model_bound.measure, batch_sizes.measure],
     4: [mixed_lengths.measure],
     5: [light_load.measure],
     6: [overload.measure],

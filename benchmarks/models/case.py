@@ -33,6 +33,7 @@ class Case:
         batch_axes: Batch axis by tensor name, where the model file does not suggest it; others then have none.
         padding: Input by name, where calls of different lengths may share a run.
         unpadding: Axis by output name that is as long as the padded inputs.
+        max_rows: Rows that a run may have, set by hand; 0 where the server is to find out.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Case:
     batch_axes: Mapping[str, int] = dataclasses.field(default_factory=dict)
     padding: Mapping[str, Pad] = dataclasses.field(default_factory=dict)
     unpadding: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    max_rows: int = 0
 
     def table(self) -> str:
         """`[models.NAME]` for the configuration file of `serinus serve`."""
@@ -54,6 +56,8 @@ class Case:
             lines.append(f"padding = {_inline(padding)}")
         if self.unpadding:
             lines.append(f"unpadding = {_inline(self.unpadding)}")
+        if self.max_rows:
+            lines.append(f"batching = {_inline({'max_rows': self.max_rows})}")
         return "\n".join(lines) + "\n"
 
     def joined(self, calls: Sequence[Arrays]) -> dict[str, npt.NDArray[Any]]:

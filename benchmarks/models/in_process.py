@@ -49,10 +49,16 @@ class Speed:
 
 
 class InProcess:
-    """Runs one model; sessions are opened once for each number of threads."""
+    """Runs one model; sessions are opened once for each number of threads.
 
-    def __init__(self, case: Case) -> None:
+    Args:
+        case: The model and its calls.
+        providers: Onnxruntime's names, most wanted first: those that the server beside it has.
+    """
+
+    def __init__(self, case: Case, providers: Sequence[str]) -> None:
         self._case = case
+        self._providers = [*providers]
         self._sessions: dict[int, onnxruntime.InferenceSession] = {}
 
     def best(self) -> Setting:
@@ -106,9 +112,7 @@ class InProcess:
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
             options.log_severity_level = 3
-            self._sessions[threads] = onnxruntime.InferenceSession(
-                self._case.path, options, providers=["CPUExecutionProvider"]
-            )
+            self._sessions[threads] = onnxruntime.InferenceSession(self._case.path, options, providers=self._providers)
         return self._sessions[threads]
 
     def _runs(self, alike: Sequence[Sequence[Inputs]], rows: int) -> list[Inputs]:

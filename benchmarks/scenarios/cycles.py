@@ -13,7 +13,7 @@ from harness.rows import Row
 from serinus_client import AsyncClient
 
 _MIB = 8
-_LOOKS = (20, 50, 100, 150, 200)  # after so many cycles
+_LOOKS = (20, 40, 60, 80, 100)  # after so many cycles
 _SETTLED_S = 0.3
 
 

@@ -6,7 +6,7 @@ import sys
 
 from harness.plan import Plan
 from harness.processes import ServerProcess
-from harness.rows import Row, at_least, at_most, beside
+from harness.rows import Row, at_least, at_most, beside, failed
 from models import cases
 from models.case import Case
 from models.in_process import InProcess, Setting, Speed
@@ -18,7 +18,7 @@ from serinus.bench.run import Run
 from serinus.bench.spread import Spread
 from serinus.bench.transports import Way
 
-_CALLERS = (4, 8, 16, 32)
+_CALLERS = (4, 16, 32)
 _COMPARED = 16  # callers against a server that batches to its limit, and on the model whose runs should stay small
 
 
@@ -29,7 +29,7 @@ def measure(plan: Plan) -> list[Row]:
     rows: list[Row] = []
     with serving([*bound, small_runs], plan.server_flags) as server:
         for case in bound:
-            rows += _against_itself(case, server, plan)
+            rows += against_itself(case, server, plan, _CALLERS)
         rows += _small_runs(small_runs, server, plan)
         rows += _against_whole_batches(bound[0], server, plan)
     return rows
@@ -54,8 +54,8 @@ class _Repeats:
 
 def _repeats(case: Case, server: ServerProcess, plan: Plan, callers: tuple[int, ...], *, setting: Setting) -> _Repeats:
     found = _Repeats(setting, [], {each: [] for each in callers})
-    alone, seconds = InProcess(case), plan.seconds / 2
-    calls = round(alone.speed(setting, seconds).rows_per_s * seconds)
+    alone, seconds = InProcess(case, plan.session_providers), plan.seconds / 2
+    calls = min(round(alone.speed(setting, seconds).rows_per_s * seconds), 2 * plan.calls)
     asyncio.run(
         load(server, case, Way.FRAMES, callers=callers[-1], calls=calls)
     )  # the server learns costs from traffic
@@ -66,14 +66,15 @@ def _repeats(case: Case, server: ServerProcess, plan: Plan, callers: tuple[int, 
     return found
 
 
-def _against_itself(case: Case, server: ServerProcess, plan: Plan) -> list[Row]:
-    found = _repeats(case, server, plan, _CALLERS, setting=InProcess(case).best())
+def against_itself(case: Case, server: ServerProcess, plan: Plan, callers: tuple[int, ...]) -> list[Row]:
+    """What so many callers get from the server, against ONNX Runtime in this process at its best."""
+    found = _repeats(case, server, plan, callers, setting=InProcess(case, plan.session_providers).best())
     rows = [
         beside(3, f"{case.name}: in process, {found.setting}: rows a second", found.rows_per_s, "/s"),
         beside(3, f"{case.name}: in process: CPU a row", found.cpu_us, "us"),
     ]
-    for callers, runs in found.served.items():
-        name = f"{case.name}, {callers} callers"
+    for count, runs in found.served.items():
+        name = f"{case.name}, {count} callers"
         cpu_us = Spread.of(runs, lambda run: run.server_cpu_us)
         rows += [
             beside(3, f"{name}: calls a second", Spread.of(runs, lambda run: run.throughput_per_s), "/s"),
@@ -91,7 +92,7 @@ def _against_itself(case: Case, server: ServerProcess, plan: Plan) -> list[Row]:
 
 
 def _small_runs(case: Case, server: ServerProcess, plan: Plan) -> list[Row]:
-    found = _repeats(case, server, plan, (_COMPARED,), setting=InProcess(case).one_by_one())
+    found = _repeats(case, server, plan, (_COMPARED,), setting=InProcess(case, plan.session_providers).one_by_one())
     runs = found.served[_COMPARED]
     return [
         beside(3, f"{case.name}: in process, {found.setting}: rows a second", found.rows_per_s, "/s"),
@@ -117,6 +118,8 @@ def _against_whole_batches(case: Case, server: ServerProcess, plan: Plan) -> lis
     except PeerMissing as missing:
         print(missing, file=sys.stderr)
         return [Row(3, f"{case.name}: p99 against whole batches", f"not measured: {missing}")]
+    except TimeoutError as hung:
+        return [failed(3, f"{case.name}: p99 against whole batches", str(hung))]
     p99, their_p99 = (Spread.of(runs, lambda run: run.latency_s(99) * 1e3) for runs in (ours, theirs))
     return [
         beside(3, f"{case.name}, {_COMPARED} callers: p99", p99, "ms"),

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from harness.plan import Plan
 from harness.processes import ServerProcess, echo_server
-from harness.rows import Row, beside
+from harness.rows import Row, beside, failed
 from models import cases
 from models.case import Case
 from models.in_process import InProcess
-from models.load import load
+from models.load import answering, load
 from models.serving import serving
 from peers.environments import PeerMissing
 from peers.kserve_peer import KSERVE
@@ -41,7 +41,7 @@ def measure(plan: Plan) -> list[Row]:
                 rows += _echo(case, plan.repeats, calls)
                 for peer in PEERS:
                     rows += _beside_us(peer, server, case, plan.repeats, calls)
-            alone = InProcess(case)
+            alone = InProcess(case, plan.session_providers)
             setting = alone.best()
             speed = alone.speed(setting, plan.seconds / 2)
             rows.append(beside(_AIM, f"{case.name}: in process, {setting}", speed.rows_per_s, "/s"))
@@ -52,7 +52,7 @@ def _echo(case: Case, repeats: int, calls: int) -> list[Row]:
     """What no server on `grpc.aio` can go below: the same bytes, sent back."""
 
     async def once(server: ServerProcess) -> Run:
-        async with channel(server.target) as opened:
+        async with channel(server.target) as opened, answering():
             call = raw_call(opened, ECHO, [oip_message(case.name, inputs) for inputs in case.inputs])
             return await closed_loop(call, callers=_CALLERS, calls=calls, meter=server.meter)
 
@@ -69,6 +69,8 @@ def _beside_us(peer: Peer, server: ServerProcess, case: Case, repeats: int, call
             our_runs, their_runs = _runs([server, theirs], case, repeats, calls)
     except PeerMissing as missing:
         return [Row(_AIM, name, f"not measured: {missing}")]
+    except TimeoutError as hung:
+        return [failed(_AIM, name, str(hung))]
     faster = Spread.of(our_runs, _rate).over(Spread.of(their_runs, _rate))
     cheaper = Spread.of(their_runs, _cpu_us).over(Spread.of(our_runs, _cpu_us))
     return [
@@ -88,13 +90,13 @@ def _runs(servers: list[ServerProcess], case: Case, repeats: int, calls: int) ->
 
 
 def _figures(name: str, runs: list[Run]) -> list[Row]:
-    failed = sum(run.failed for run in runs)
+    unanswered = sum(run.failed for run in runs)
     return [
         beside(_AIM, f"{name}: calls a second, {_CALLERS} callers", Spread.of(runs, _rate), "/s"),
         beside(_AIM, f"{name}: p50", Spread.of(runs, lambda run: run.latency_s(50) * 1e3), "ms"),
         beside(_AIM, f"{name}: p99", Spread.of(runs, lambda run: run.latency_s(99) * 1e3), "ms"),
         beside(_AIM, f"{name}: server CPU a call", Spread.of(runs, _cpu_us), "us"),
-        *([beside(_AIM, f"{name}: failed calls", failed)] if failed else []),
+        *([beside(_AIM, f"{name}: failed calls", unanswered)] if unanswered else []),
     ]
 
 

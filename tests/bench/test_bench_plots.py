@@ -9,7 +9,7 @@ from matplotlib.image import imread
 from serinus.bench.calls import ANSWERED, Outcome
 from serinus.bench.figures import Figures
 from serinus.bench.notes import Notebook
-from serinus.bench.plots import save_goodput, save_latencies, save_over_time
+from serinus.bench.plots import save_batch_sizes, save_goodput, save_latencies, save_over_time
 from serinus.bench.run import Run
 
 SHED = Outcome("RESOURCE_EXHAUSTED", "QUEUE_FULL")
@@ -36,5 +36,6 @@ def test_each_picture_is_drawn(run: Run, tmp_path: Path):
     save_goodput(tmp_path / "goodput.png", {"frames": [figures, figures]}, capacity_per_s=60)
     save_latencies(tmp_path / "latency.png", {"frames": [figures], "unary": [figures]})
     save_over_time(tmp_path / "time.png", run, "a run")
-    assert {path.name for path in tmp_path.iterdir()} == {"goodput.png", "latency.png", "time.png"}
+    save_batch_sizes(tmp_path / "rows.png", {"quick": run, "slow": run})
+    assert {path.name for path in tmp_path.iterdir()} == {"goodput.png", "latency.png", "time.png", "rows.png"}
     assert all(colours_of(path) > 50 for path in tmp_path.iterdir())

@@ -50,10 +50,8 @@ def save_over_time(path: Path, run: Run, title: str) -> None:
     answered = run.notes.is_answered
     batch_rows = run.notes.batch_rows
     figure, axes = _figure(3 if batch_rows.any() else 2)
-    step_s = max(run.end_s / _STEPS, 1e-3)
-    edges = np.arange(0.0, run.end_s + step_s, step_s)
-    due, _ = np.histogram(run.notes.due_s, edges)
-    axes[0].plot(edges[:-1] + step_s / 2, due / step_s, "--", color="grey", label="offered")
+    step_s, edges = _steps(run)
+    _offered(axes[0], run, edges, label="offered")
     axes[0].plot(*run.goodput_over_time(step_s), label="answered in time")
     axes[0].set_title(title)
     _label(axes[0], "seconds", "calls a second")
@@ -62,11 +60,42 @@ def save_over_time(path: Path, run: Run, title: str) -> None:
     axes[1].set_yscale("log")
     _label(axes[1], "seconds, when due", "ms from when a call was due")
     if len(axes) > 2:  # noqa: PLR2004 - the third picture
-        said = batch_rows > 0
-        _percentiles(axes[2], run.notes.ended_s[said], batch_rows[said].astype(np.float64), edges)
-        axes[2].set_ylim(bottom=0)
-        _label(axes[2], "seconds", "rows of a run, seen by its calls")
+        _batch_rows(axes[2], run, edges)
     figure.savefig(path)
+
+
+def save_batch_sizes(path: Path, runs: Mapping[str, Run]) -> None:
+    """Rows of the server's runs over time beside the calls offered, one picture for each name."""
+    figure, axes = _figure(len(runs))
+    for place, (name, run) in zip(axes, runs.items(), strict=True):
+        _, edges = _steps(run)
+        beside = place.twinx()
+        _offered(beside, run, edges, label="_")  # matplotlib's way to leave it out: the axis says it
+        beside.set_ylabel("calls offered a second (grey)")
+        beside.set_ylim(bottom=0)
+        place.set_title(name)
+        _batch_rows(place, run, edges)
+        place.legend(loc="upper left")  # what climbs leaves room there
+    figure.savefig(path)
+
+
+def _steps(run: Run) -> tuple[float, Floats]:
+    """Seconds of a step of a picture over time, and where steps begin and end."""
+    step_s = max(run.end_s / _STEPS, 1e-3)
+    return step_s, np.arange(0.0, run.end_s + step_s, step_s)
+
+
+def _offered(axes: Axes, run: Run, edges: Floats, *, label: str) -> None:
+    due, _ = np.histogram(run.notes.due_s, edges)
+    axes.plot((edges[:-1] + edges[1:]) / 2, due / np.diff(edges), "--", color="grey", label=label)
+
+
+def _batch_rows(axes: Axes, run: Run, edges: Floats) -> None:
+    rows = run.notes.batch_rows
+    said = rows > 0
+    _percentiles(axes, run.notes.ended_s[said], rows[said].astype(np.float64), edges)
+    axes.set_ylim(bottom=0)
+    _label(axes, "seconds", "rows of a run, seen by its calls")
 
 
 def _percentiles(axes: Axes, at_s: Floats, values: Floats, edges: Floats) -> None:
@@ -75,9 +104,8 @@ def _percentiles(axes: Axes, at_s: Floats, values: Floats, edges: Floats) -> Non
     found = [values[steps == step] for step in range(len(edges) - 1)]
     middle = (edges[:-1] + edges[1:]) / 2
     for percent in (50, 99):
-        axes.plot(
-            middle, [np.percentile(each, percent) if len(each) else np.nan for each in found], label=f"p{percent}"
-        )
+        values_at = [np.percentile(each, percent) if len(each) else np.nan for each in found]
+        axes.plot(middle, values_at, marker=".", label=f"p{percent}")  # a step between two empty ones is no line
 
 
 def _figure(panels: int) -> tuple[Figure, list[Axes]]:

@@ -1,3 +1,4 @@
+import dataclasses
 import tomllib
 from pathlib import Path
 
@@ -63,4 +64,12 @@ def test_the_server_is_told_what_it_cannot_see_in_the_file():
             },
             "states": {"path": "/models/v.onnx", "batch_axes": {"x": 0, "state": 1, "y": 0}},
         }
+    }
+
+
+def test_a_bound_set_by_hand_is_passed_on():
+    """Beside what the file does not say."""
+    bound = dataclasses.replace(_STATES, batch_axes={}, max_rows=8)
+    assert tomllib.loads(bound.table()) == {
+        "models": {"states": {"path": "/models/v.onnx", "batching": {"max_rows": 8}}}
     }
