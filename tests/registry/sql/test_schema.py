@@ -20,6 +20,7 @@ from serinus.registry.rollouts import RolloutStore
 from serinus.registry.sql.database import Database, open_database
 from serinus.registry.sql.engines import locate, make_single_use_engine
 from serinus.registry.sql.migrations import FOLDER, HEAD, KNOWN
+from serinus.registry.sql.preparing import create, upgrade
 from serinus.registry.sql.reads import read_head
 from serinus.registry.sql.tables import SCHEMA_TABLE, metadata
 from tests.registry.databases import clock, database, empty_url, kind, registry, url
@@ -48,6 +49,36 @@ async def test_migrations_make_the_tables_that_the_program_uses(database: Databa
         return compare_metadata(context, metadata)
 
     assert await database.read(lambda connection: connection.run_sync(differences)) == []
+
+
+async def test_an_empty_database_gets_what_the_steps_come_to(kind: str, tmp_path: Path):
+    """Tables, keys, indexes and first rows: which way a database came to its schema makes no difference later on."""
+    made: list[object] = []
+    for way in (create, upgrade):
+        (tmp_path / way.__name__).mkdir()
+        engine = make_single_use_engine(locate(await empty_url(kind, tmp_path / way.__name__), busy_timeout_s=1))
+        async with engine.begin() as connection:
+            await connection.run_sync(way)
+            made.append(await connection.run_sync(contents))
+        await engine.dispose()
+    assert made[0] == made[1]
+
+
+def contents(connection: sa.Connection) -> dict[str, object]:
+    """Everything that is in a database, by table."""
+    found = sa.inspect(connection)
+    return {
+        name: (
+            [{**column, "type": repr(column["type"])} for column in found.get_columns(name)],
+            found.get_pk_constraint(name),
+            *(
+                sorted(part(name), key=repr)
+                for part in (found.get_foreign_keys, found.get_unique_constraints, found.get_indexes)
+            ),
+            connection.execute(sa.text(f"SELECT * FROM {name}")).all(),
+        )
+        for name in sorted(found.get_table_names())
+    }
 
 
 def test_the_steps_are_those_that_the_program_names():

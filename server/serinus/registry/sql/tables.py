@@ -175,7 +175,7 @@ rollout_evidence: Final = sa.Table(
     _column("document", sa.JSON()),
 )
 
-# One row, which the schema's second step makes.
+# One row, which is made with the table.
 controller_lease: Final = sa.Table(
     "controller_lease",
     metadata,
