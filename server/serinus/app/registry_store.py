@@ -13,8 +13,8 @@ from serinus.config.settings import Settings
 from serinus.core.errors import ServerError
 from serinus.registry.files.artifacts import ArtifactStore, Collected
 from serinus.registry.files.bundle import BundleLimits
+from serinus.registry.files.opening import open_blobs
 from serinus.registry.files.receiving import Pace
-from serinus.registry.files.remote_blobs import open_blobs
 from serinus.registry.files.staging import StagingArea
 from serinus.registry.following import NOTHING_KNOWN, Follower
 from serinus.registry.learned_costs import LearnedCostStore

@@ -17,7 +17,8 @@ from serinus.config.errors import ConfigError
 from serinus.core.errors import DataLost, StoreFull, StoreUnavailable
 from serinus.registry.failpoints import Failpoint
 from serinus.registry.files.local_blobs import LocalBlobs
-from serinus.registry.files.remote_blobs import PART_BYTES, RemoteBlobs, open_blobs
+from serinus.registry.files.opening import open_blobs
+from serinus.registry.files.remote_blobs import PART_BYTES, RemoteBlobs
 from tests.support.disks import FullDisk, a_file, files_below, sha256
 
 CONTENT = os.urandom(1000)

@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Coroutine, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from serinus.app.following import Following
 from serinus.app.front import Front
@@ -31,12 +31,22 @@ from serinus.serving.mirroring.disagreements import Disagreement
 from serinus.serving.mirroring.mirror import Mirrors
 from serinus.telemetry.metrics import Metrics
 from serinus.transport.rollouts.values import MetricReport, SimulationOrder
-from serinus.transport.webhooks.delivering import Webhooks
-from serinus.transport.webhooks.post import Post, read_secret
 
 _ID_BYTES = 6  # twelve characters, which a person can read out; nobody has so many rollouts that two share one
 
 Job = Coroutine[Any, Any, None]
+
+
+class Webhooks(Protocol):
+    """Tell others what happens to rollouts."""
+
+    def wake(self) -> None:
+        """There may be something to tell."""
+        ...
+
+    async def run(self) -> None:
+        """Tell, until cancelled; returns where nobody is to be told."""
+        ...
 
 
 class RolloutParts:
@@ -111,17 +121,30 @@ class RolloutParts:
         )
 
     def _webhooks(self, said: WebhookSettings, store: RegistryStore, metrics: Metrics) -> Webhooks:
-        return Webhooks(
+        if not said.urls and said.secret_file is None:
+            return _TellsNobody()
+        # Here and not above: most servers tell nobody, and what speaks HTTP to others takes 5 MiB.
+        from serinus.transport.webhooks import delivering, post  # noqa: PLC0415 - see the line above
+
+        return delivering.Webhooks(
             said,
             entries=store.rollouts,
             is_mine=lambda: self.controller.is_controlling,
-            sender=Post(secret=read_secret(said.secret_file), timeout_s=said.timeout_s, clock=time.time),
+            sender=post.Post(secret=post.read_secret(said.secret_file), timeout_s=said.timeout_s, clock=time.time),
             metrics=metrics.rollouts,
         )
 
     def jobs(self) -> Sequence[Job]:
         """What is to run for as long as the server does; none of it ends by itself."""
         return (self._reporting.run(), self.controller.run(), self.webhooks.run())
+
+
+class _TellsNobody:
+    def wake(self) -> None:
+        pass
+
+    async def run(self) -> None:
+        pass
 
 
 class OperatedRollouts:

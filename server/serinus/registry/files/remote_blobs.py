@@ -21,8 +21,7 @@ from obstore.store import from_url
 from serinus.config.errors import ConfigError
 from serinus.core.artifact import check_sha256
 from serinus.core.errors import DataLost, InvalidInput, StoreUnavailable
-from serinus.registry.failpoints import Failpoint, pass_by
-from serinus.registry.files.blobs import Blobs, StoredBlob
+from serinus.registry.files.blobs import StoredBlob
 from serinus.registry.files.local_blobs import ARTIFACT_MISSING, LocalBlobs, missing
 from serinus.telemetry.logs import get_logger
 
@@ -228,31 +227,11 @@ def _modified_s(meta: "ObjectMeta") -> float:
     return meta["last_modified"].timestamp()
 
 
-def open_blobs(
-    place: str,
-    *,
-    cache: Path,
-    orphan_age_s: float,
-    reach: Callable[[Failpoint], None] = pass_by,
-) -> Blobs:
-    """What keeps content at `place`: a folder, or `s3://BUCKET/PREFIX`, `gs://…`, `az://…`, `memory:///`.
-
-    Credentials and addresses come from the environment, as the providers' own tools read them.
-
-    Args:
-        place: Where.
-        cache: Folder for local copies of what lies elsewhere; not used for a folder.
-        orphan_age_s: Seconds after which `ArtifactStore.collect` takes what nobody uses.
-        reach: Called at each failpoint.
-
-    Raises:
-        ConfigError: there can be no store at `place`.
-    """
-    if "://" not in place:
-        return LocalBlobs(Path(place), reach=reach)
+def open_remote(place: str, cache: LocalBlobs, *, orphan_age_s: float) -> RemoteBlobs:
+    """What keeps content in the object store at a URL; arguments and errors are those of `opening.open_blobs`."""
     try:
         store = from_url(place, retry_config={"max_retries": _RETRIES, "retry_timeout": dt.timedelta(seconds=_RETRY_S)})
     except (BaseError, ValueError) as error:
         scheme = place.partition("://")[0]
         raise ConfigError([f"registry.artifacts: there can be no store at this {scheme[:16]!r} URL"]) from error
-    return RemoteBlobs(store, LocalBlobs(cache, reach=reach), fresh_s=orphan_age_s / 2)
+    return RemoteBlobs(store, cache, fresh_s=orphan_age_s / 2)
