@@ -7,13 +7,14 @@ import time
 import numpy as np
 import pytest
 
-from serinus.core.errors import ModelFailed
+from serinus.core.errors import DeadlinePassed, ModelFailed
 from serinus.core.predictor import Request
 from serinus.core.version import ModelVersion, Version
 from serinus.runtime.pool import MOST_LOST, ComputePool
 from serinus.runtime.run_watch import Verdict, act, judge, watch_runs
 from serinus.runtime.runs import Run, RunsInProgress
 from tests.support import models
+from tests.support.no_threads import no_threads
 from tests.support.virtual_loop import virtual
 
 IDENTITY = ModelVersion("example", Version(1, 2, 3), 7)
@@ -176,3 +177,32 @@ async def test_threads_are_not_replaced_without_end():
         finish.set()
         await asyncio.wait(waiting)
     assert replaced == [True] * MOST_LOST + [False]
+
+
+async def test_a_thread_that_has_no_successor_stays_in_the_pool():
+    """The system gives none: nobody is told that a run ended which goes on, and the pool is as large as before."""
+    began, finish = threading.Event(), threading.Event()
+    with ComputePool(1) as pool:
+        hung = asyncio.create_task(pool.run(lambda: (began.set(), finish.wait(20))))
+        await asyncio.to_thread(began.wait, 20)
+        with no_threads():
+            assert not pool.replace("compute-0")
+        finish.set()
+        assert await hung == (None, True)
+        assert await pool.run(lambda: threading.current_thread().name) == "compute-0"
+        assert repr(pool) == "<ComputePool [1 threads, queued 0]>"
+
+
+def test_a_run_that_nobody_waits_for_any_more_does_not_begin():
+    """It stood ready in the queue of the pool while the runs before it took longer than they should."""
+    hooks = Hooks()
+    runs = RunsInProgress(hooks, clock=lambda: 10.0)
+    runs.take_seat(0)
+    with pytest.raises(DeadlinePassed, match="before a thread was free"):
+        runs.begin(IDENTITY, 9.9)
+    assert (runs.under_way(), hooks.heard) == ([], [])
+    runs.begin(IDENTITY, 10.1)
+    runs.end()
+    runs.begin(IDENTITY, 0.0)  # nobody said when
+    runs.leave()
+    assert hooks.heard == [("begin", 0), ("end", 0), ("begin", 0)]

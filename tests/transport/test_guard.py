@@ -149,6 +149,16 @@ async def test_a_server_that_ended_under_a_handler_is_no_error_of_ours(guarded, 
 
 
 @both
+async def test_a_server_without_threads_is_to_be_asked_later(guarded, log: Lines):
+    """That is no bug: a sentence instead of an id, and a line instead of a traceback."""
+    end = await aborted(guarded(raising(RuntimeError("can't start new thread"))))
+    sentence = "the system gives the server no further thread: expected the call later"
+    status = status_of(Overloaded(sentence, retry_after_s=1.0, reason="OUT_OF_THREADS"))
+    assert end == (grpc.StatusCode.RESOURCE_EXHAUSTED, status.message, status.trailers())
+    assert [(event["event"], event["level"]) for event in log.events] == [("call refused", "warning")]
+
+
+@both
 async def test_two_unforeseen_errors_have_two_ids(guarded, log: Lines):
     """Else nobody could say which was whose."""
     assert await aborted(guarded(raising(ValueError()))) != await aborted(guarded(raising(ValueError())))

@@ -12,6 +12,9 @@ from typing import Any, Self, TypeVar
 
 from serinus.core.errors import ModelFailed
 from serinus.runtime.runs import RunHooks, RunsInProgress
+from serinus.telemetry.logs import get_logger
+
+log = get_logger("serinus.runs")
 
 T = TypeVar("T")
 
@@ -86,16 +89,21 @@ class ComputePool:
         Whoever waits for its work waits no longer. The thread goes on until its work ends, if it ever does.
 
         Returns:
-            False if no thread of the pool has that name, or too many were given up.
+            False if no thread of the pool has that name, too many were given up, or the system gives no other one:
+            then it stays the pool's, should its work end after all.
         """
         for index, worker in enumerate(self._workers):
             if worker.thread.name == thread and not self._closed and self._lost < MOST_LOST:
-                self._lost += 1
                 # A slot of its own: should the process die of the lost run, the old one still says what that was.
-                slot = self.threads + self._lost
-                other = self._workers[index] = _Worker(self._jobs, self.runs, slot, f"compute-{index}.{self._lost}")
+                lost = self._lost + 1
+                other = _Worker(self._jobs, self.runs, self.threads + lost, f"compute-{index}.{lost}")
+                try:
+                    other.thread.start()
+                except RuntimeError as error:
+                    log.warning("thread not replaced", thread=thread, trouble=str(error))
+                    return False
+                self._lost, self._workers[index] = lost, other
                 worker.give_up()
-                other.thread.start()
                 return True
         return False
 

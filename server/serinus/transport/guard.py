@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 import grpc.aio
 
-from serinus.core.errors import BadModelOutput, Draining, ModelFailed, ServerError
+from serinus.core.errors import BadModelOutput, Draining, ModelFailed, Overloaded, ServerError
+from serinus.core.threads import is_out_of_threads
 from serinus.telemetry.logs import get_logger
 from serinus.transport.status import WireStatus, internal_error, status_of
 
@@ -27,6 +28,10 @@ AnswersMethod = Callable[[bytes, Context], Awaitable[None]]
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
+_NO_THREAD = Overloaded(
+    "the system gives the server no further thread: expected the call later", retry_after_s=1.0, reason="OUT_OF_THREADS"
+)
+
 
 def wire_status(error: BaseException, *, method: str) -> WireStatus:
     """How `error` looks to the caller; what nobody foresaw is logged with an id that the caller gets."""
@@ -37,6 +42,9 @@ def wire_status(error: BaseException, *, method: str) -> WireStatus:
         return status_of(error)
     if _is_transports_end(error):
         return status_of(Draining("the server has gone away"))
+    if is_out_of_threads(error):
+        log.warning("call refused", method=method, trouble=str(error))
+        return status_of(_NO_THREAD)
     error_id = uuid.uuid4().hex[:12]
     log.error("unexpected error", method=method, error_id=error_id, exc_info=error)
     return internal_error(error_id)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
+from open_inference import grpc_service_pb2 as oip
 from serinus.core.dtypes import DType
 from serinus_api.v1 import predict_pb2 as pb
 from tests.end_to_end.connections.conftest import served, started
@@ -24,6 +25,7 @@ EXHAUSTED, INTERNAL, OK = grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.IN
 MIB, GIB = 1 << 20, 1 << 30
 FILES = 64
 STATUS = "/serinus.v1.AdminService/GetServerStatus"
+LOAD = "/inference.GRPCInferenceService/RepositoryModelLoad"
 HEALTH = "/grpc.health.v1.Health/Check"
 STOPPED_S = 1.0
 
@@ -70,6 +72,36 @@ async def test_a_server_near_its_memory_limit(home: Path, full: str, refused: se
                 assert answer.code is OK
         for method in (STATUS, HEALTH):
             assert (await world.call(method, b"", is_counted=False)).code is OK
+
+
+# Of a user whom limits bind, which root is not, and who may read what root wrote.
+SOMEBODY = ("setpriv", "--reuid=54321", "--clear-groups", "--inh-caps=+dac_override", "--ambient-caps=+dac_override")
+
+
+async def test_no_thread_more_than_there_are(home: Path):
+    """Row 111: calls go on; what needs another thread is refused in words until there may be one again."""
+    if subprocess.run([*SOMEBODY, "true"], check=False, capture_output=True).returncode:  # noqa: ASYNC221 - it is short
+        pytest.skip("this user may not become another")
+    load = oip.RepositoryModelLoadRequest(model_name="identity").SerializeToString()
+    async with served(home, "", under=SOMEBODY) as world:
+        pid = (await world.server.look()).pid
+        async with world.standing():
+            _let_threads_be(pid, 1)
+            for answer in await asyncio.gather(*(world.call(LOAD, load, is_counted=False) for _ in range(4))):
+                assert_refused(answer, EXHAUSTED, "OUT_OF_THREADS", "no further thread")
+            for method in (STATUS, HEALTH):
+                assert (await world.call(method, b"", is_counted=False)).code is OK
+            async with many_connected(world.server.grpc_port, 5) as connections:
+                for connection in connections:
+                    await connection.greet()
+                assert all(await asyncio.gather(*(_is_served(connection) for connection in connections)))
+            _let_threads_be(pid, 4096)
+            assert (await world.call(LOAD, load, is_counted=False)).code is OK
+
+
+def _let_threads_be(pid: int, most: int) -> None:
+    """Limit the threads of a process's user, by a process of its own: not even root may, of another user's."""
+    subprocess.run([*SOMEBODY, "prlimit", f"--pid={pid}", f"--nproc={most}:"], check=True)
 
 
 def _bomb() -> bytes:

@@ -78,6 +78,8 @@ def postgresql_error(error: Exception) -> DBAPIError:
         (ConnectionRefusedError("/secret/path"), StoreUnavailable),
         (TimeoutError(), StoreUnavailable),
         (sa.exc.TimeoutError("pool"), StoreUnavailable),
+        (RuntimeError("can't start new thread"), StoreUnavailable),
+        (RuntimeError("a bug"), None),
         (KeyError("a bug"), None),
     ],
     ids=repr,

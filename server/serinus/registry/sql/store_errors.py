@@ -7,6 +7,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from serinus.core.errors import DataLost, ServerError, StoreFull, StoreUnavailable
+from serinus.core.threads import is_out_of_threads
 from serinus.registry.sql.engines import sqlite_error_name
 
 DAMAGED: Final = "DATABASE_DAMAGED"
@@ -105,7 +106,8 @@ def translate(error: BaseException) -> ServerError | None:
     """What `error` means for a caller, or None if it is a bug of ours."""
     if isinstance(error, PoolTimeout):
         return locked()
-    if isinstance(error, (OSError, TimeoutError, EOFError)):  # connecting failed: drivers let these pass
+    # Connecting failed: drivers let these pass, and SQLite's needs a thread for each connection.
+    if isinstance(error, (OSError, TimeoutError, EOFError)) or is_out_of_threads(error):
         return unreachable()
     # Our own look at a file comes without SQLAlchemy's wrapping.
     kind = _kind(error) if isinstance(error, DBAPIError) else _listed(sqlite_error_name(error), "")
