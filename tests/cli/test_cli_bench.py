@@ -48,6 +48,7 @@ def test_a_person_gets_a_table(ask, tmp_path):
     lines = ended.out.splitlines()
     assert lines[0].split() == ["MEDIAN", "LOWEST", "HIGHEST"]
     assert {line.split("  ")[0] for line in lines} >= {"calls answered a second", "latency p99", "generator CPU a call"}
+    assert "calls of 1 row: OK" in lines[-2]
     assert file.read_bytes().startswith(b"\x89PNG")
 
 
@@ -63,6 +64,7 @@ def test_calls_that_all_fail_are_an_error(ask):
     [
         ([], "expected a model: NAME or NAME@VERSION"),
         (["tab", "--rate=5", "--callers=5"], "expected either --callers or --rate"),
+        (["tab", "--arrivals=ramp"], "--arrivals ramp: expected a --rate with it"),
         (["tab", "--rate=1e9"], "--rate and --duration: rate and duration: expected at most 2000000 calls"),
         (["tab", "--plot=run.txt"], "--plot: expected a .png file in a folder that exists, got run.txt"),
         (["tab", "--plot=/nowhere/run.png"], "--plot: expected a .png file in a folder that exists"),

@@ -32,10 +32,16 @@ def bench(
     model: Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="The model; none with --self-check.")] = "",
     input_: InputFlags = [],  # noqa: B006 - typer reads it and never changes it
     callers: Annotated[
-        int, typer.Option(min=0, help=f"So many callers, each waiting for its answer (default: {DEFAULT_CALLERS}).")
+        int,
+        typer.Option(
+            min=0,
+            show_default=False,
+            help=f"So many callers, each waiting for its answer ({DEFAULT_CALLERS} without --rate).",
+        ),
     ] = 0,
     rate: Annotated[
-        float, typer.Option(min=0, help="Calls a second, however long answers take; not with --callers.")
+        float,
+        typer.Option(min=0, show_default=False, help="Calls a second, however long answers take; not with --callers."),
     ] = 0.0,
     arrivals: Annotated[
         Arrivals, typer.Option(help="How calls at a rate are spread; a ramp goes from nothing to --rate.")
@@ -49,11 +55,18 @@ def bench(
         Way, typer.Option(help="How calls travel; oip and oip-stream reach any OIP server.")
     ] = Way.FRAMES,
     connections: Annotated[int, typer.Option(min=1, max=64, help="Calls take turns on so many.")] = 1,
-    deadline_ms: Annotated[float, typer.Option("--deadline-ms", min=0, help="Time of each call; 0: no limit.")] = 0.0,
+    deadline_ms: Annotated[
+        float, typer.Option("--deadline-ms", min=0, show_default=False, help="Time of each call (no limit).")
+    ] = 0.0,
     rows: Annotated[int, typer.Option(min=1, help="Rows of each call, where inputs are made up.")] = 1,
     length: Annotated[int, typer.Option(min=1, help="Length of its other free axes, where inputs are made up.")] = 16,
-    pid: Annotated[int, typer.Option(min=0, help="The server's process, if it does not say it itself.")] = 0,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the first repeat over time.")] = None,
+    pid: Annotated[
+        int, typer.Option(min=0, show_default=False, help="The server's process, if it does not say it itself.")
+    ] = 0,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png", help="Draw the first repeat over time: rates, latencies, rows of runs."),
+    ] = None,
     self_check: Annotated[
         bool, typer.Option("--self-check", help="Check the generator: stop a server of its own, and see it in p99.")
     ] = False,
@@ -85,8 +98,8 @@ def bench(
     order, runs = asyncio.run(_bench(order, server, model, parse_inputs(input_), length=length, pid=pid))
     figures = Figures.of(runs)
     _show(figures, order, server, model, as_json=as_json)
-    draw(runs[0], f"{model}, {order.way.value}")
-    _check_figures(figures)
+    draw(runs[0], f"{model}, {order}")
+    _check_figures(figures, why_void=figures.void if as_json else "the figures are void, as said above")
 
 
 def _show(figures: Figures, order: Order, server: Server, model: str, *, as_json: bool) -> None:
@@ -96,10 +109,10 @@ def _show(figures: Figures, order: Order, server: Server, model: str, *, as_json
         console().print(table(figures, order))
 
 
-def _check_figures(figures: Figures) -> None:
-    """Raises CommandFailed where they mean nothing."""
+def _check_figures(figures: Figures, *, why_void: str) -> None:
+    """Raises CommandFailed where they mean nothing; the table has already said why they are void."""
     if figures.void:
-        raise CommandFailed(figures.void)
+        raise CommandFailed(why_void)
     if not figures.outcomes.get("OK"):
         raise CommandFailed(f"no call was answered: {', '.join(figures.outcomes)}")
 

@@ -52,11 +52,19 @@ class Order:
     def __post_init__(self) -> None:
         if self.rate_per_s and self.callers:
             raise CommandFailed("expected either --callers or --rate", code=ExitCode.USAGE)
+        if not self.rate_per_s and self.arrivals is not Arrivals.POISSON:
+            raise CommandFailed(f"--arrivals {self.arrivals.value}: expected a --rate with it", code=ExitCode.USAGE)
         if self.rate_per_s:
             try:
                 self.schedule()
             except ValueError as error:
                 raise CommandFailed(f"--rate and --duration: {error}", code=ExitCode.USAGE) from error
+
+    def __str__(self) -> str:
+        if self.rate_per_s:
+            rising = "up to " if self.arrivals is Arrivals.RAMP else ""
+            return f"{rising}{self.rate_per_s:g} calls a second, {self.arrivals.value}, {self.way.value}"
+        return f"{self.callers} callers, {self.way.value}"
 
     @property
     def seconds(self) -> float:

@@ -40,11 +40,11 @@ def table(figures: Figures, order: Order) -> RenderableType:
 
 def _lines(figures: Figures) -> list[RenderableType]:
     outcomes = ", ".join(f"{outcome} {count}" for outcome, count in figures.outcomes.items())
-    lines: list[RenderableType] = [cell(f"{figures.calls} calls of {figures.rows} rows: {outcomes}")]
+    lines: list[RenderableType] = [cell(f"{figures.calls} calls of {_rows(figures.rows)}: {outcomes}")]
     if figures.batch_rows:
         most = sorted(figures.batch_rows.items(), key=lambda item: -item[1])[:_MOST_BATCHES]
         answered = sum(figures.batch_rows.values())
-        shares = ", ".join(f"{rows} rows {count / answered:.0%}" for rows, count in sorted(most))
+        shares = ", ".join(f"{_rows(rows)} {_share(count / answered)}" for rows, count in sorted(most))
         lines.append(cell(f"calls by the rows of the run that answered them: {shares}"))
     if figures.void:
         lines.append(cell(f"VOID: {figures.void}", "bold red"))
@@ -66,6 +66,16 @@ def document(figures: Figures, order: Order, *, server: str, model: str) -> dict
         "repeats": order.repeats,
         **figures.document(),
     }
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"
+
+
+def _share(share: float) -> str:
+    """What was seen is never nothing."""
+    text = f"{share:.0%}"
+    return "< 1%" if text == "0%" else text
 
 
 def _microseconds(value: float) -> str:
