@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from serinus.app.cost_keeping import CostKeeper
 from serinus.app.loading import VersionLoader, check_declarations
-from serinus.config.models import ModelOptions, TensorDeclaration, VersionSpec
+from serinus.config.models import DeclaredFill, ModelOptions, TensorDeclaration, VersionSpec
 from serinus.core.artifact import ArtifactFile, Manifest
 from serinus.core.dtypes import DType
 from serinus.core.errors import DataLost, Draining, ModelRejected, StoreUnavailable
@@ -225,7 +225,28 @@ async def test_notes_of_the_model_are_in_the_log(world, tmp_path: Path, written:
         await served.close()
     notes = [event for event in written.events if event["event"] == "model note"]
     assert len(notes) >= 1
-    assert {(note["model"], note["version"]) for note in notes} == {("m", "1.0.0")}
+    assert {(note["model"], note["version"], note["level"]) for note in notes} == {("m", "1.0.0", "info")}
+
+
+@pytest.mark.usefixtures("logs")
+@pytest.mark.parametrize(
+    ("pooling", "said"),
+    [
+        ("masked mean", []),
+        ("mean", [("warning", "calls are not padded: the output 'all' of a row depends on how far it is padded")]),
+    ],
+)
+async def test_a_model_that_is_served_unpadded_is_worth_a_warning(
+    world, tmp_path: Path, written: Written, pooling: str, said: list[tuple[str, str]]
+):
+    """Somebody declared that it may be padded, and would otherwise wonder why it is slow."""
+    padding = {"ids": DeclaredFill(axis=1), "mask": DeclaredFill(axis=1)}
+    async with world() as made:
+        declared = spec(file(tmp_path, models.tokens(pooling)), padding=padding, unpadding={"each": 1})
+        served = await made.load(declared, enough)
+        await served.close()
+    notes = [event for event in written.events if event["event"] == "model note"]
+    assert [(note["level"], note["note"]) for note in notes] == said
 
 
 async def test_a_load_whose_caller_goes_away_leaves_nothing_behind(world, tmp_path: Path):

@@ -135,6 +135,7 @@ class OnnxModel:
         cost: What its runs cost, learned from all of them but those that had the machine to themselves.
         notes: What the operator should know, a sentence each, such as why requests are not joined.
         padding: How calls of different lengths are joined, as declared and proven; None if they are not.
+        unpadded: The note that says why not, where it was declared; "" otherwise.
         goldens: How its golden requests went; all of them passed.
         size_bytes: Of its files, weights included. What the process grows by at a load tells less: other models run
             meanwhile, and allocators give back late.
@@ -155,6 +156,7 @@ class OnnxModel:
     ) -> None:
         self.identity = identity
         self.notes = notes
+        self.unpadded = ""
         self.size_bytes = size_bytes
         self.goldens: tuple[GoldenRun, ...] = ()
         self._session: Session | None = session
@@ -343,6 +345,7 @@ class OnnxModel:
             padding=declared_padding(self._options.padding, self._options.unpadding),
         )
         self._know(learned)
+        self.unpadded = report.unpadded
         said = (report.problem, report.unjoinable, report.unpadded)
         self.notes = (*self.notes, *[note for note in said if note and note not in self.notes])
         if report.unjoinable:
