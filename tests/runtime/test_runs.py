@@ -88,7 +88,7 @@ async def test_a_run_without_end_can_be_ended(load, compute_pool):
     """It fails like a model that is at fault, and the thread is free."""
     model = load(models.counted_loop())
     x = np.ones((1, 128), np.float32)
-    endless = Request({"x": x, "trips": np.array(ENDLESS)}, deadline=time.monotonic() - 1.0)
+    endless = Request({"x": x, "trips": np.array(ENDLESS)}, deadline=time.monotonic() + 0.05)
     watch = asyncio.create_task(watch_runs(compute_pool.runs, hang_s=0.02, on_stuck=lambda *_: None))
     with pytest.raises(ModelFailed) as caught:
         await asyncio.wait_for(model.predict(endless), 20)
@@ -104,7 +104,7 @@ async def test_only_the_run_that_hangs_is_ended(load, compute_pool):
     """Its neighbour on the other thread, of the same model, goes on."""
     model = load(models.counted_loop())
     x = np.ones((1, 128), np.float32)
-    hangs = model.predict(Request({"x": x, "trips": np.array(ENDLESS)}, deadline=time.monotonic() - 1.0))
+    hangs = model.predict(Request({"x": x, "trips": np.array(ENDLESS)}, deadline=time.monotonic() + 0.05))
     goes_on = model.predict(Request({"x": x, "trips": np.array(100_000)}, deadline=time.monotonic() + 60.0))
     watch = asyncio.create_task(watch_runs(compute_pool.runs, hang_s=0.02, on_stuck=lambda *_: None))
     ended, answered = await asyncio.gather(hangs, goes_on, return_exceptions=True)

@@ -33,6 +33,7 @@ from serinus.runtime.machine import machine_fingerprint
 from serinus.runtime.memory import memory_use
 from serinus.runtime.pool import ComputePool
 from serinus.runtime.providers import resolve_providers
+from serinus.runtime.spare_memory import SpareMemory
 from serinus.serving.admission import ByteBudget
 from serinus.serving.batching.slots import RunSlots
 from serinus.serving.pressure import Pressure
@@ -102,7 +103,7 @@ async def running_server(
         block.push_async_callback(catalog.costs.save)
         jobs = (
             StallWatch(metrics.loop_lag),
-            MemoryWatch(pressure, memory_use),
+            MemoryWatch(pressure, memory_use, SpareMemory()),
             HangWatch(pool, settings.compute.hang_s, tasks=tasks, seat=seat),
         )
         yield await _open(
@@ -214,7 +215,7 @@ async def _catalog(
     budget = ByteBudget(settings.limits.max_bytes_in_flight_each(workers, settings.grpc.max_message_bytes))
     metrics.watch_bytes_in_flight(lambda: budget.used, budget.limit)
     taken: set[str] = set()
-    slots = RunSlots(pool.threads)
+    slots = RunSlots(pool.threads, ahead=1)
     kept_out = KeptOut()
     machine = machine_fingerprint(threads=pool.threads, providers=settings.compute.providers)
     async with open_registry(settings, is_reserved=taken.__contains__, machine=machine) as store:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import onnxruntime  # type: ignore[import-untyped]  # it ships no types
 
+from serinus.core.errors import DeadlinePassed
 from serinus.core.version import ModelVersion
 
 # Of runs that nobody watches, all at once: nothing is ever set in it. Without one onnxruntime makes one for each run,
@@ -115,15 +116,22 @@ class RunsInProgress:
     # Around each run, on its thread.
 
     def begin(self, identity: ModelVersion, deadline: float) -> Any:
-        """A run begins; what to give to onnxruntime."""
+        """A run begins; what to give to onnxruntime.
+
+        Raises:
+            DeadlinePassed: nobody waits for it any more: it stood ready while those before it took too long.
+        """
         seat = self._here.seat
         if seat is None:
             return _UNWATCHED
+        now = self._clock()
+        if seat.is_watched and 0.0 < deadline < now:
+            raise DeadlinePassed("its time was over before a thread was free to run it")
         if self._hooks is not None:
             self._hooks.on_begin(seat.slot, identity)
         if not seat.is_watched:
             return _UNWATCHED
-        run = seat.run = Run(identity, deadline, self._clock(), seat.thread)
+        run = seat.run = Run(identity, deadline, now, seat.thread)
         return run.options
 
     def end(self) -> None:

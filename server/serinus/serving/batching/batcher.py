@@ -76,7 +76,7 @@ class Batcher:
         self._clock = clock
         self._queue = BatchQueue(stood_s=stood_s)
         self._runs = JointRuns(runner, self._joiner, metrics, clock)
-        self._running = RunsUnderWay(slots, instances or slots.count, self._dispatch, clock)
+        self._running = RunsUnderWay(slots, instances, self._dispatch, clock)
         self._forecast = Forecast(
             self._queue,
             self._running,
@@ -241,10 +241,15 @@ class Batcher:
             waiting = self._queue.joinable_rows(head) if self._is_batched else rows
             quick = self._runner.is_quick(max(rows, min(waiting, limit)), head.length)
             free_slots = 1 if quick else self._running.free()
-            if not free_slots:
+            if not free_slots and not self._may_stand_ready(waiting, limit, head.length):
                 return False
             decision = decide(
-                self._policy, now=now, since=head.since, waiting_rows=waiting, best_rows=limit, free_slots=free_slots
+                self._policy,
+                now=now,
+                since=head.since,
+                waiting_rows=waiting,
+                best_rows=limit,
+                free_slots=max(1, free_slots),
             )
             if isinstance(decision, Linger):
                 wake = min(wake, decision.until)
@@ -256,10 +261,14 @@ class Batcher:
                 self._run_here(batch, decision.reason)
                 return False
             if batch:
-                self._start_on_slot(batch, decision.reason, now)
+                self._start_on_slot(batch, decision.reason)
             return True
         self._linger(wake)
         return False
+
+    def _may_stand_ready(self, waiting: int, limit: int, length: int) -> bool:
+        """Whether so many rows that wait are a run that nobody could join any more, and that is worth preparing."""
+        return waiting >= limit and self._running.may_stand_ready(self._runner.cost.predict_s(limit, length))
 
     def _take(self, head: Entry, rows: int) -> Sequence[Entry]:
         """Take out of the queue who shares a run of at most `rows` rows with `head`."""
@@ -292,12 +301,13 @@ class Batcher:
         self._queue.remove(taken)
         return taken
 
-    def _start_on_slot(self, batch: Sequence[Entry], reason: DispatchReason, now: float) -> None:
+    def _start_on_slot(self, batch: Sequence[Entry], reason: DispatchReason) -> None:
         rows, length = sum([entry.request.rows for entry in batch]), max([entry.length for entry in batch])
         run_s = self._runner.cost.predict_s(rows, length)
         is_lone = len(batch) == 1 and self._forecast.is_clear()
         expected_s = run_s * self._running.pace * (EDGE if self._queue.calls else 1.0)
-        if not is_lone and (fewer := in_time(batch, now + expected_s)) is not batch:
+        end = self._running.next_start() + expected_s
+        if not is_lone and (fewer := in_time(batch, end)) is not batch:
             self._queue.put_back(fewer)  # others may take the places of those who could not wait
             return
         run = self._runs.run_wide if self._running.has_machine and not self._queue.calls else self._runs.run

@@ -70,6 +70,4 @@ class Forecast:
         best = self._best_rows(length)
         full_runs, shared = divmod(queue.rows_ahead(level, request), best)
         wait_s = full_runs * self._cost().predict_s(best, length) * running.pace / running.at_once if full_runs else 0.0
-        if running.is_full():
-            wait_s += max(0.0, running.next_end() - self._clock())
-        return wait_s, shared
+        return wait_s + running.next_start() - self._clock(), shared

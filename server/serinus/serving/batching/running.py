@@ -17,6 +17,29 @@ Work = Callable[[], Coroutine[None, None, None]]
 _WEIGHT = 0.1
 _FASTEST, _SLOWEST = 0.5, 10.0
 
+# A thread idles 0.1 to 0.3 ms between two runs unless the second one stands ready. Of a longer run that is nothing,
+# while a more urgent call that comes meanwhile waits for one run more.
+_WORTH_STANDING_READY_S = 0.02
+
+
+class _Held:
+    """A run, and the slot that it has or will have.
+
+    Attributes:
+        seconds: That it was predicted to take; 0 if nobody knew.
+        start: When it got its slot.
+        end: When it is expected to end.
+        stands_ready: It has no slot yet.
+    """
+
+    __slots__ = ("end", "seconds", "stands_ready", "start")
+
+    def __init__(self, seconds: float, start: float, end: float, *, stands_ready: bool) -> None:
+        self.seconds = seconds
+        self.start = start
+        self.end = end
+        self.stands_ready = stands_ready
+
 
 class RunsUnderWay:
     """The runs of one model, each a task in a group; when one is over, every call of its batch has ended.
@@ -25,20 +48,22 @@ class RunsUnderWay:
 
     Attributes:
         slots: Shared by the models of the process.
-        instances: Most runs of this model on slots at once.
+        instances: Most runs of this model on slots at once; None if the slots are the only bound.
         wake: Called when there may be a slot where there was none.
         clock: Event-loop time in seconds.
         pace: Seconds that a run holds its slot for each second that it was predicted to take, lately: with what threads
             and the event loop add, and what the machine does besides.
     """
 
-    def __init__(self, slots: RunSlots, instances: int, wake: Callable[[], None], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, slots: RunSlots, instances: int | None, wake: Callable[[], None], clock: Callable[[], float]
+    ) -> None:
         self._slots = slots
-        self._instances = instances
+        self._most = instances or slots.count + slots.ahead
         self._wake = wake
         self._clock = clock
         self.pace = 1.0
-        self._ends: list[float] = []
+        self._held: list[_Held] = []
         self._tasks = asyncio.TaskGroup()
 
     async def __aenter__(self) -> Self:
@@ -57,13 +82,13 @@ class RunsUnderWay:
 
     @property
     def count(self) -> int:
-        """Runs that hold a slot."""
-        return len(self._ends)
+        """Runs that hold a slot, or stand ready."""
+        return len(self._held)
 
     @property
     def at_once(self) -> int:
         """Most runs that can be under way."""
-        return min(self._instances, self._slots.count)
+        return min(self._most, self._slots.count)
 
     @property
     def has_machine(self) -> bool:
@@ -72,27 +97,36 @@ class RunsUnderWay:
 
     def is_full(self) -> bool:
         """Whether this model has all the runs that it may have, whoever holds the slots."""
-        return len(self._ends) >= self._instances
+        return len(self._held) >= self.at_once
 
-    def next_end(self) -> float:
-        """When the first of the runs is expected to end, in event-loop seconds; there is one."""
-        return min(self._ends)
+    def next_start(self) -> float:
+        """When a run that is handed over now would begin, in event-loop seconds, as far as this model's own tell."""
+        now, over = self._clock(), len(self._held) - self.at_once
+        return now if over < 0 else max(now, sorted([held.end for held in self._held])[over])
 
     def free(self) -> int:
         """Runs that may start now. If others hold all slots, they wake us; if we do, the end of a run does."""
-        own = self._instances - len(self._ends)
-        if own > 0 and not self._slots.free:
+        own, free = self._most - len(self._held), self._slots.free
+        if own > 0 and not free:
             self._slots.call_when_free(self._wake)
-        return min(own, self._slots.free)
+        return min(own, free)
+
+    def may_stand_ready(self, seconds: float) -> bool:
+        """Whether a run of so many seconds may be handed over although no slot is free, so that none idles after it."""
+        return (
+            0.0 < seconds * self.pace <= _WORTH_STANDING_READY_S
+            and len(self._held) < self._most
+            and self._slots.may_stand_ready(self._wake)
+        )
 
     def start_on_slot(self, work: Work, batch: Sequence[Entry], seconds: float) -> None:
         """Start a run that takes a slot and was predicted to take so many seconds; 0 if nobody knows."""
+        start = self.next_start()
+        held = _Held(seconds, start, start + seconds * self.pace, stands_ready=not self._slots.free)
         self._slots.take()
-        start = self._clock()
-        end = start + seconds * self.pace
-        self._ends.append(end)
+        self._held.append(held)
         # A callback and not a `finally`: a task that is cancelled before its first step never enters its `try`.
-        self.start(work, batch).add_done_callback(functools.partial(self._give_back, start, end, seconds))
+        self.start(work, batch).add_done_callback(functools.partial(self._give_back, held))
 
     def start(self, work: Work, batch: Sequence[Entry]) -> asyncio.Task[None]:
         """Start a run without a slot."""
@@ -100,16 +134,19 @@ class RunsUnderWay:
         task.add_done_callback(functools.partial(_end_all, batch))
         return task
 
-    def _give_back(self, start: float, end: float, seconds: float, _task: asyncio.Task[None]) -> None:
-        self._ends.remove(end)
-        if seconds > 0:
-            shown = min(max((self._clock() - start) / seconds, _FASTEST), _SLOWEST)
+    def _give_back(self, held: _Held, _task: asyncio.Task[None]) -> None:
+        now = self._clock()
+        self._held.remove(held)
+        if held.seconds > 0:
+            shown = min(max((now - held.start) / held.seconds, _FASTEST), _SLOWEST)
             self.pace += _WEIGHT * (shown - self.pace)
+        if (ready := next((other for other in self._held if other.stands_ready), None)) is not None:
+            ready.stands_ready, ready.start, ready.end = False, now, now + ready.seconds * self.pace
         self._slots.give_back()  # those who asked before us go first
         self._wake()
 
     def __repr__(self) -> str:
-        return f"<RunsUnderWay {len(self._ends)}/{self._instances}>"
+        return f"<RunsUnderWay {len(self._held)}/{self._most}>"
 
 
 async def _contained(work: Work) -> None:
