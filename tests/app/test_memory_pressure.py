@@ -1,10 +1,61 @@
 """The job that looks at the process's memory."""
 
 import asyncio
+import contextlib
 
 from serinus.app.memory_pressure import TICK_S, MemoryWatch
 from serinus.serving.pressure import Pressure, PressureLevel
 from tests.support.virtual_loop import virtual
+
+
+class Spare:
+    """Memory of which a test says how much is free; notes what was asked."""
+
+    def __init__(self, free: int = 0) -> None:
+        self.free = free
+        self.asked: list[str] = []
+
+    async def give_back(self) -> bool:
+        self.asked.append("now")
+        found, self.free = self.free, 0
+        return bool(found)
+
+    async def give_back_when_idle(self) -> bool:
+        self.asked.append("when idle")
+        return False
+
+
+async def looked(pressure: Pressure, uses: list[int], spare: Spare) -> list[PressureLevel]:
+    """The level after each look at a process that uses so much of 100, of which some may be free."""
+    seen: list[PressureLevel] = []
+    rest = iter(uses)
+    used = next(rest)
+
+    async def sleep(_seconds: float) -> None:
+        nonlocal used
+        seen.append(pressure.level)
+        if (following := next(rest, None)) is None:
+            raise asyncio.CancelledError
+        used = following
+
+    with contextlib.suppress(asyncio.CancelledError):
+        await MemoryWatch(pressure, lambda: (used + spare.free, 100), spare, sleep=sleep)()
+    return seen
+
+
+async def test_memory_that_is_free_makes_nobody_be_refused():
+    """It is given back first; the level tells what is left then."""
+    spare = Spare(free=30)
+    assert await looked(Pressure(high=0.9, full=0.95), [70, 70], spare) == [PressureLevel.NORMAL] * 2
+    assert spare.asked == ["now", "when idle"]
+
+
+async def test_memory_that_is_in_use_raises_the_level_all_the_same():
+    """What calls free meanwhile is given back while the level stands."""
+    spare = Spare(free=1)
+    high, full, normal = PressureLevel.HIGH, PressureLevel.FULL, PressureLevel.NORMAL
+    assert await looked(Pressure(high=0.9, full=0.95), [93, 97, 92, 80], spare) == [high, full, high, normal]
+    assert spare.asked == ["now", "now", "now", "when idle"]
 
 
 @virtual
@@ -18,7 +69,7 @@ async def test_each_look_moves_the_level():
         seen.append((asyncio.get_running_loop().time(), pressure.level))
         await asyncio.sleep(seconds)
 
-    job = asyncio.create_task(MemoryWatch(pressure, lambda: (next(uses), 100), sleep=sleep)())
+    job = asyncio.create_task(MemoryWatch(pressure, lambda: (next(uses), 100), Spare(), sleep=sleep)())
     await asyncio.sleep(3.5 * TICK_S)
     job.cancel()
     await asyncio.wait([job])

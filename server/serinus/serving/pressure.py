@@ -35,12 +35,20 @@ class Pressure:
 
     def read(self, used_bytes: int, limit_bytes: int) -> PressureLevel:
         """Take in a reading; return the level that is in force from now on. Without a limit there is no pressure."""
-        self.used = used_bytes / limit_bytes if limit_bytes > 0 else 0.0
-        self.level = next_level(self.level, self.used, high=self._high, full=self._full)
+        self.used = _share(used_bytes, limit_bytes)
+        self.level = self.foreseen(used_bytes, limit_bytes)
         return self.level
+
+    def foreseen(self, used_bytes: int, limit_bytes: int) -> PressureLevel:
+        """What `read` would return; nothing is moved."""
+        return next_level(self.level, _share(used_bytes, limit_bytes), high=self._high, full=self._full)
 
     def __repr__(self) -> str:
         return f"<Pressure {self.level.name} {self.used:.0%}>"
+
+
+def _share(used_bytes: int, limit_bytes: int) -> float:
+    return used_bytes / limit_bytes if limit_bytes > 0 else 0.0
 
 
 def next_level(level: PressureLevel, used: float, *, high: float, full: float) -> PressureLevel:
