@@ -26,6 +26,16 @@ _STYLES = {
     Verdict.NONE: "",
 }
 _ALARMING = frozenset({Verdict.FAILED, Verdict.MISSED, Verdict.VOID})
+_WHY = "../README.md#why-aim-{aim}"
+"""Where the README says, for each aim with a missed row, why it was missed and what was tried."""
+_PLOTS = {
+    3: {"batch_sizes.png": "Rows of the server's runs as the load climbs, for Silero and OCR recognition"},
+    6: {
+        "overload_goodput.png": "Goodput against offered load, and the ideal line",
+        "overload_latency.png": "Latency percentiles against offered load",
+    },
+}
+"""By aim: files that its scenarios draw beside the results."""
 _WIDTH_OF_A_PIPE = 160
 _HERE = Path(__file__).resolve().parent
 
@@ -66,14 +76,20 @@ def show(rows: Sequence[Row], facts: dict[str, str]) -> None:
     console.print(", ".join(f"{key} {value}" for key, value in facts.items()), markup=False)
 
 
-def markdown(rows: Sequence[Row], facts: dict[str, str]) -> str:
-    """The same table for a README."""
+def markdown(rows: Sequence[Row], facts: dict[str, str], folder: Path) -> str:
+    """The same table for a README, each missed row with the way to its reasons; then the plots in `folder`."""
     lines = ["| aim | what | measured | aimed at | |", "|---|---|---|---|---|"]
     for row in in_order(rows):
         said = f"**{_said(row)}**" if row.verdict in _ALARMING else _said(row)
+        if row.verdict is Verdict.MISSED:
+            said += f", [why]({_WHY.format(aim=row.aim)})"
         cells = (str(row.aim), row.what, row.figure, row.aimed_at, said)
         lines.append("| " + " | ".join(text.replace("|", "\\|") for text in cells) + " |")
     lines += ["", f"`{_command()}`; " + ", ".join(f"{key} {value}" for key, value in facts.items()), ""]
+    for aim in sorted({row.aim for row in rows}):
+        for file, what in _PLOTS.get(aim, {}).items():
+            if (folder / file).exists():
+                lines += [f"![{what}]({file})", ""]
     return "\n".join(lines)
 
 
@@ -87,7 +103,7 @@ def save(rows: Sequence[Row], facts: dict[str, str], path: Path) -> None:
         "rows": [{**dataclasses.asdict(row), "verdict": row.verdict.value} for row in in_order(rows)],
     }
     path.write_text(json.dumps(content, indent=2) + "\n")
-    path.with_suffix(".md").write_text(markdown(rows, facts))
+    path.with_suffix(".md").write_text(markdown(rows, facts, path.parent))
 
 
 def _said(row: Row) -> str:

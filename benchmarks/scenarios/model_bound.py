@@ -97,6 +97,12 @@ def _small_runs(case: Case, server: ServerProcess, plan: Plan) -> list[Row]:
     return [
         beside(3, f"{case.name}: in process, {found.setting}: rows a second", found.rows_per_s, "/s"),
         beside(3, f"{case.name}: rows in a run, mean", Spread.of(runs, lambda run: float(run.batch_rows.mean()))),
+        beside(
+            3,
+            f"{case.name}: server CPU a row against in process",
+            Spread.of(runs, lambda run: run.server_cpu_us).over(found.cpu_us),
+            "x",
+        ),
         at_least(
             3,
             f"{case.name}, {_COMPARED} callers: calls a second against one row at a time, less what the callers use",

@@ -70,6 +70,12 @@ def test_goodput_over_time_counts_answers_when_they_come():
     assert rate.tolist() == [0.0, 2.0, 1.0]
 
 
+@pytest.mark.parametrize(("step_s", "steps"), [(0.075, 40), (3 / 49, 49), (0.8, 4), (7.0, 1)])
+def test_steps_end_with_the_window(step_s, steps):
+    """An empty step behind its end would look like a server that stopped; a last one may reach beyond."""
+    assert len(run_of(*CALLS).steps(step_s)) == steps + 1
+
+
 def test_runs_are_pooled():
     """Their calls count as those of one."""
     runs = [run_of(*CALLS), run_of((1.0, 1.1, ANSWERED, 1))]

@@ -82,7 +82,7 @@ def save_batch_sizes(path: Path, runs: Mapping[str, Run]) -> None:
 def _steps(run: Run) -> tuple[float, Floats]:
     """Seconds of a step of a picture over time, and where steps begin and end."""
     step_s = max(run.end_s / _STEPS, 1e-3)
-    return step_s, np.arange(0.0, run.end_s + step_s, step_s)
+    return step_s, run.steps(step_s)
 
 
 def _offered(axes: Axes, run: Run, edges: Floats, *, label: str) -> None:

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -10,6 +11,8 @@ import numpy.typing as npt
 from serinus.bench.calls import ANSWERED, NOT_SENT, Outcome
 from serinus.bench.notes import Floats, Notes
 from serinus.bench.server_use import Use
+
+_ROUNDING = 1e-6  # of a step: without it a step more would begin at the end, and nothing ends in it
 
 LATE_S = 0.01
 """By default a run is void when one call in a hundred was sent later than this after it was due."""
@@ -160,9 +163,15 @@ class Run:
 
     def goodput_over_time(self, step_s: float) -> tuple[Floats, Floats]:
         """Middle of each step after the start, and good answers a second in it."""
-        edges = np.arange(0.0, self.end_s + step_s, step_s)
+        edges = self.steps(step_s)
         counts, _ = np.histogram(self.notes.ended_s[self._is_good], edges)
         return edges[:-1] + step_s / 2, counts / step_s
+
+    def steps(self, step_s: float) -> Floats:
+        """Where steps begin and end, from the start to the end of the window."""
+        whole = max(1, math.ceil(self.end_s / step_s - _ROUNDING))
+        edges: Floats = np.arange(whole + 1, dtype=np.float64) * step_s
+        return edges
 
 
 def _percentile(values_s: Floats, percent: float) -> float:
