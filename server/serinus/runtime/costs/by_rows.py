@@ -16,6 +16,7 @@ LEAST_WEIGHT = 0.125  # of a new sample among those before it
 ABSENT = 24  # runs of other sizes after which a bucket's next sample weighs as much as all before it
 CHANGED = 1.5  # times as fast as when a bucket lost: the machine has changed, and it did not have the same chance
 TICK_S = 1e-9  # a coarse clock may say that a run took no time
+AROUND_S = 1e-4  # what the event loop and a thread do for each run, whatever its rows: larger runs share it out
 AT_REST = 8  # runs after which a settled answer is thought over; it would cost a quick model more than its runs
 
 
@@ -291,5 +292,5 @@ class CostModel:
         return rows, max(1, SETTLED - self._count[bucket])
 
     def _rate(self, bucket: int) -> float:
-        """Rows per second; 0.0 while unknown."""
-        return self._rows[bucket] / self._curve[bucket] if self._count[bucket] else 0.0
+        """Rows per second of such runs, with what the server does around each; 0.0 while unknown."""
+        return self._rows[bucket] / (self._curve[bucket] + AROUND_S) if self._count[bucket] else 0.0
