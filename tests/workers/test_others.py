@@ -4,6 +4,7 @@ import pytest
 
 from serinus.workers.control import ChannelLost, NotAnswered
 from serinus.workers.facts import WorkerState
+from serinus.workers.kept_counts import KeptCounts
 from serinus.workers.others import SILENCE_S, Others
 from tests.workers.fake_crew import FakeCrew, facts
 
@@ -15,7 +16,9 @@ async def test_all_but_the_one_that_asks_answer():
     """In the order of their places."""
     crew = FakeCrew(1, 2, 3)
     crew.answers = {1: {"answer": "one"}, 3: {"answer": "three"}}
-    assert await Others(lambda: crew).ask(2, ASKED) == {"answers": [{"answer": "one"}, {"answer": "three"}]}
+    assert await Others(lambda: crew, counts=KeptCounts()).ask(2, ASKED) == {
+        "answers": [{"answer": "one"}, {"answer": "three"}]
+    }
     assert crew.asked == [(1, *CALL), (3, *CALL)]
 
 
@@ -24,14 +27,14 @@ async def test_who_cannot_answer_is_left_out():
     crew = FakeCrew(1, 2, 3)
     crew.answers = {2: ChannelLost("gone"), 3: NotAnswered("not here")}
     crew.present += [facts(4, WorkerState.STARTING), facts(5, WorkerState.LEAVING)]
-    assert await Others(lambda: crew).ask(1, ASKED) == {"answers": []}
+    assert await Others(lambda: crew, counts=KeptCounts()).ask(1, ASKED) == {"answers": []}
     assert crew.asked == [(2, *CALL), (3, *CALL)]
 
 
 async def test_who_was_silent_is_not_waited_for_again():
     """Until a while later; the process that follows it is another one."""
     now, crew = 100.0, FakeCrew(1, 2)
-    others = Others(lambda: crew, clock=lambda: now)
+    others = Others(lambda: crew, counts=KeptCounts(), clock=lambda: now)
     crew.answers = {2: TimeoutError()}
     await others.ask(1, ASKED)
     now += SILENCE_S - 0.1
@@ -46,5 +49,18 @@ async def test_only_what_workers_answer_each_other_is_passed_on():
     """The supervisor's own word, such as to leave, is not theirs."""
     crew = FakeCrew(1, 2)
     with pytest.raises(NotAnswered, match="nobody is asked for 'leave'"):
-        await Others(lambda: crew).ask(1, {**ASKED, "kind": "leave"})
+        await Others(lambda: crew, counts=KeptCounts()).ask(1, {**ASKED, "kind": "leave"})
     assert crew.asked == []
+
+
+async def test_what_those_have_counted_that_are_gone_is_added():
+    """For a worker that leaves its own counts too; those of one that does not answer count as they were."""
+    crew, counts = FakeCrew(1, 2, 3), KeptCounts()
+    others = Others(lambda: crew, counts=counts)
+    asked = {**ASKED, "kept": {"pid": 101, "counts": {"m": {"calls": 1}}}}
+    crew.answers = {index: {"pid": 100 + index, "counts": {"m": {"calls": 10**index}}} for index in (2, 3)}
+    assert await others.ask(1, asked) == {"answers": [crew.answers[2], crew.answers[3]], "missing": {}}
+    counts.gone(102)
+    crew.answers[2], crew.answers[3] = {"pid": 202, "counts": {"m": {"calls": 5}}}, NotAnswered("not now")
+    assert await others.ask(1, asked) == {"answers": [crew.answers[2]], "missing": {"m": {"calls": 1100}}}
+    assert await others.ask(1, ASKED) == {"answers": [crew.answers[2]]}

@@ -2,6 +2,9 @@
 
 worker → supervisor   "others"   {"kind": ..., "body": {...}, "wait_s": 1.0} → {"answers": [{...}, ...]}
 supervisor → worker   the kind   that body
+
+An answer that holds {"pid": ..., "counts": {...}} is kept. A worker that asks with {"kept": {"pid", "counts"}} of its
+own gets {"missing": {...}} too: what those have counted that did not answer, or are gone.
 """
 
 import asyncio
@@ -13,6 +16,7 @@ from serinus.telemetry.logs import get_logger
 from serinus.workers.control import Body, ChannelLost, NotAnswered
 from serinus.workers.crew import Crew
 from serinus.workers.facts import WorkerFacts, WorkerState
+from serinus.workers.kept_counts import KeptCounts
 
 log = get_logger("serinus.workers")
 
@@ -34,11 +38,15 @@ class Others:
 
     Args:
         crew: The workers; there is none yet when this is made.
+        counts: Where counts are kept; who knows of ends tells it.
         clock: Seconds.
     """
 
-    def __init__(self, crew: Callable[[], Crew], *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, crew: Callable[[], Crew], *, counts: KeptCounts, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._crew = crew
+        self._counts = counts
         self._clock = clock
         self._silent: dict[int, float] = {}
 
@@ -55,7 +63,15 @@ class Others:
             if worker.index != index and worker.state is WorkerState.READY and worker.pid not in self._silent
         ]
         found = await asyncio.gather(*(self._answer(worker, kind, body["body"], wait_s) for worker in others))
-        return {"answers": [answer for answer in found if answer is not None]}
+        answers = [answer for answer in found if answer is not None]
+        if "kept" not in body:
+            return {"answers": answers}
+        answering = {self._keep(each) for each in (body["kept"], *answers) if "counts" in each}
+        return {"answers": answers, "missing": self._counts.missing(answering)}
+
+    def _keep(self, said: Body) -> int:
+        self._counts.seen(said["pid"], said["counts"])
+        return int(said["pid"])
 
     async def _answer(self, worker: WorkerFacts, kind: str, body: Body, wait_s: float) -> Body | None:
         try:

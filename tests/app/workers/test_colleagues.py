@@ -1,5 +1,6 @@
 """What a worker and its supervisor say to each other for the sake of all, over a real channel."""
 
+import base64
 import contextlib
 import logging
 import os
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from open_inference import grpc_service_pb2 as oip
 from serinus.app.sources import ModelSources
 from serinus.app.workers.colleagues import Colleagues
 from serinus.app.workers.kept_out import KeptOut
@@ -28,6 +30,8 @@ from tests.support.scratch import scratch
 KEPT_OUT = Quarantined(ModelVersion("m", Version(1), 1), 4, 60.0, "signal 11")
 QUIET = {"error": True, "warning": True, "info": False, "verbose_level": 0}
 STANDING: Body = {"kept_out": [KEPT_OUT.body()], "orders": [], "folder": "/shared", "log": None}
+STATISTICS = oip.ModelStatisticsResponse(model_stats=[oip.ModelStatistics(name="m", version="1", inference_count=7)])
+COUNTS = {"m\n1": {"inference_count": 7}}
 RECORD = model_record()  # revision 1
 
 
@@ -43,7 +47,7 @@ class Supervisor:
         self.answers: dict[str, Body] = {
             "standing": STANDING,
             "lift": {},
-            "last_metrics": {},
+            "last_counts": {},
             "log": {},
             "others": {"answers": [{"answer": "AP8="}]},
         }
@@ -83,9 +87,12 @@ class World:
         """Let the worker answer its supervisor."""
 
         async def said_alone(method: str, message: bytes) -> bytes:
-            if method != "Index":
-                raise Unsupported("not that")
-            return message[::-1]
+            match method:
+                case "Index":
+                    return message[::-1]
+                case "ModelStatistics":
+                    return STATISTICS.SerializeToString()
+            raise Unsupported("not that")
 
         async def nothing(_body: Body) -> Body:
             return {"nothing": True}
@@ -143,7 +150,29 @@ async def test_it_says_what_it_counts_and_does(tmp_path: Path):
         assert await here.supervisor.request("metrics", {}, timeout_s=5.0) == said
         assert await here.supervisor.request("status", {}, timeout_s=5.0) == {"pid": os.getpid(), "status": "AP8="}
         await here.colleagues.say_last(lambda: (b"up 1\n", "text"))
-    assert told.asked == [("last_metrics", said)]
+    assert told.asked == [("last_counts", {**said, "counts": COUNTS})]
+
+
+async def test_statistics_of_all_hold_what_the_dead_have_counted(tmp_path: Path):
+    """Each leaves its own with the supervisor when it asks or is asked; only what was asked for is said of the dead."""
+    told, asked = Supervisor(), oip.ModelStatisticsRequest(name="m").SerializeToString()
+    told.answers["others"] = {
+        "answers": [{"answer": "AP8="}],
+        "missing": {"m\n1": {"inference_count": 3}, "n\n1": {"inference_count": 4}},
+    }
+    async with world(tmp_path, told) as here:
+        here.answer()
+        theirs, missing = await here.colleagues.others("ModelStatistics", asked)
+        said = await here.supervisor.request("say", {"method": "ModelStatistics", "message": ""}, timeout_s=5.0)
+    kept = {"pid": os.getpid(), "counts": COUNTS}
+    assert (theirs, said) == (
+        b"\x00\xff",
+        {"answer": base64.b64encode(STATISTICS.SerializeToString()).decode(), **kept},
+    )
+    dead = oip.ModelStatistics(name="m", version="1", inference_count=3)
+    assert oip.ModelStatisticsResponse.FromString(missing).model_stats == [dead]
+    body = {"method": "ModelStatistics", "message": base64.b64encode(asked).decode()}
+    assert told.asked == [("others", {"kind": "say", "body": body, "wait_s": 0.5, "kept": kept})]
 
 
 async def test_all_workers_are_places(tmp_path: Path):

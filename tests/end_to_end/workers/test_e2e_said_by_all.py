@@ -109,6 +109,31 @@ async def test_counts_costs_and_states_are_those_of_all(two: Supervised, tmp_pat
                 assert pb.ListLearnedCostsResponse.FromString(one) == pb.ListLearnedCostsResponse.FromString(other)
 
 
+async def test_no_count_falls_because_a_worker_dies(two: Supervised, tmp_path: Path) -> None:
+    """What it was last heard to have counted is added to what its successor counts."""
+    statistics = oip.ModelStatisticsRequest(name="outlived").SerializeToString()
+    async with AsyncClient(two.target) as client, one_of_each(two) as channels:
+        await register(client, tmp_path, "outlived", "1.0.0", times(2))
+        await client.admin.load_model("outlived")
+        for channel, calls in zip(channels, (5, 8), strict=True):
+            for _ in range(calls):
+                await infer(channel, "outlived")
+        before = await asked(channels[0], OIP + "ModelStatistics", statistics)
+    ready = two.count("worker ready")
+    os.kill(two.workers()[2], signal.SIGKILL)
+    await two.until("worker ready", ready + 1)
+    async with one_of_each(two) as channels:
+        after = [await asked(channel, OIP + "ModelStatistics", statistics) for channel in channels]
+        await infer(channels[1], "outlived")
+        more = await asked(channels[0], OIP + "ModelStatistics", statistics)
+    [known], *found = (oip.ModelStatisticsResponse.FromString(said).model_stats for said in (before, *after, more))
+    assert known.inference_count == 13
+    for [model] in found[:2]:
+        model.last_inference = known.last_inference
+        assert model == known
+    assert found[2][0].inference_count == 14
+
+
 async def test_all_log_what_one_was_told_to(two: Supervised) -> None:
     """Also the one that takes the place of another later."""
     settings = oip.LogSettingsRequest()

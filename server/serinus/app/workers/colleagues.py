@@ -1,6 +1,6 @@
 """What a worker asks its supervisor for the sake of all workers, and what it answers for itself.
 
-asked of the supervisor   "standing", "relay", "lift", "statuses", "last_metrics", "others", "log"
+asked of the supervisor   "standing", "relay", "lift", "statuses", "last_counts", "others", "log"
 answered to it            "metrics", "status", "apply", "kept_out", "say", "collect", "follow", "log"
 """
 
@@ -19,6 +19,8 @@ from serinus.lifecycle.models import Models
 from serinus.registry.records import ModelRecord
 from serinus.telemetry.logs import Logs, LogSwitches, get_logger
 from serinus.transport.admin.status_merging import Place
+from serinus.transport.oip.kept_statistics import METHOD as STATISTICS
+from serinus.transport.oip.kept_statistics import counts_of, statistics_of
 from serinus.workers.control import Body, ChannelLost, ControlChannel, Handler, NotAnswered
 from serinus.workers.others import FOLLOW, SAY
 from serinus.workers.quarantine import Quarantined
@@ -31,6 +33,9 @@ _SAID_S = 0.5  # a worker that serves answers in milliseconds, and a probe waits
 _FOLLOWED_S = 5.0  # beyond what the worker took that was told; a busy database is heard of by then
 _MARGIN_S = 1.0  # the supervisor is asked for longer than it asks the others
 _STATUSES_S = 2.0  # longer than the supervisor gives the workers, shorter than an operator waits
+
+SaidAlone = Callable[[str, bytes], Awaitable[bytes]]
+"""What this process says by itself to a method and its request."""
 
 
 class Colleagues:
@@ -64,13 +69,14 @@ class Colleagues:
         self._kept_out = kept_out
         self._logs = logs
         self._relay_s = relay_s
+        self._said_alone: SaidAlone = _nothing_yet
 
     def answer(
         self,
         *,
         metrics: Callable[[], tuple[bytes, str]],
         status: Callable[[], bytes],
-        said_alone: Callable[[str, bytes], Awaitable[bytes]],
+        said_alone: SaidAlone,
         more: Mapping[str, Handler],
     ) -> None:
         """Answer the supervisor from now on.
@@ -90,8 +96,10 @@ class Colleagues:
 
         async def say(body: Body) -> Body:
             answer = await said_alone(body["method"], base64.b64decode(body["message"]))
-            return {"answer": base64.b64encode(answer).decode()}
+            said = {"answer": base64.b64encode(answer).decode()}
+            return {**said, **await self._kept()} if body["method"] == STATISTICS else said
 
+        self._said_alone = said_alone
         for kind, handler in more.items():
             self._channel.answer(kind, handler)
         self._channel.answer(SAY, say)
@@ -148,17 +156,31 @@ class Colleagues:
 
     async def ask_others(self, kind: str, body: Body, *, wait_s: float) -> Sequence[Body]:
         """What the other workers answer within so many seconds; nothing of those that do not."""
-        asked = {"kind": kind, "body": body, "wait_s": wait_s}
-        try:
-            return list((await self._ask("others", asked, timeout_s=wait_s + _MARGIN_S))["answers"])
-        except Draining:
-            return ()
+        return list((await self._asked({"kind": kind, "body": body, "wait_s": wait_s})).get("answers", ()))
 
     async def others(self, method: str, message: bytes) -> Sequence[bytes]:
-        """What the others say to a method and its request; satisfies `transport.of_all_workers.Others`."""
-        body = {"method": method, "message": base64.b64encode(message).decode()}
-        said = await self.ask_others(SAY, body, wait_s=_SAID_S)
-        return [base64.b64decode(each["answer"]) for each in said]
+        """What the others say to a method and its request; satisfies `transport.of_all_workers.Others`.
+
+        Of statistics, also what those said last that do not answer, or are gone.
+        """
+        asked = {"method": method, "message": base64.b64encode(message).decode()}
+        body = {"kind": SAY, "body": asked, "wait_s": _SAID_S}
+        if method == STATISTICS:
+            body["kept"] = await self._kept()
+        said = await self._asked(body)
+        answers = [base64.b64decode(each["answer"]) for each in said.get("answers", ())]
+        return [*answers, statistics_of(said["missing"], message)] if "missing" in said else answers
+
+    async def _asked(self, body: Body) -> Body:
+        """What the supervisor hears of the others; nothing if it does not answer."""
+        try:
+            return await self._ask("others", body, timeout_s=body["wait_s"] + _MARGIN_S)
+        except Draining:
+            return {}
+
+    async def _kept(self) -> Body:
+        """What this process has counted, all of it, for the supervisor to keep."""
+        return {"pid": os.getpid(), "counts": counts_of(await self._said_alone(STATISTICS, b""))}
 
     async def others_follow(self, record: ModelRecord, began: float) -> None:
         """Wait until all act by that record, as this worker does, which began at that time.
@@ -180,7 +202,7 @@ class Colleagues:
     async def say_last(self, metrics: Callable[[], tuple[bytes, str]]) -> None:
         """Leave what was counted to the supervisor; the last thing that a worker does."""
         try:
-            await self._ask("last_metrics", await _said(metrics), timeout_s=_HEARD_S)
+            await self._ask("last_counts", {**await _said(metrics), **await self._kept()}, timeout_s=_HEARD_S)
         except Draining as error:
             log.warning("last counts lost", trouble=error.message)
 
@@ -204,6 +226,10 @@ class Colleagues:
 
     def _replace_kept_out(self, body: Body) -> None:
         self._kept_out.replace([Quarantined.of(each) for each in body["kept_out"]], self._models)
+
+
+async def _nothing_yet(_method: str, _message: bytes) -> bytes:
+    return b""
 
 
 async def _said(metrics: Callable[[], tuple[bytes, str]]) -> Body:

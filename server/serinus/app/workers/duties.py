@@ -14,6 +14,7 @@ from serinus.workers.casualties import Casualties
 from serinus.workers.control import Body
 from serinus.workers.crew import Crew
 from serinus.workers.facts import WorkerEnd
+from serinus.workers.kept_counts import KeptCounts
 from serinus.workers.others import Others
 from serinus.workers.quarantine import Quarantine
 from serinus.workers.relaying import Relays
@@ -34,6 +35,7 @@ class Duties:
         relays: Relays,
         reports: WorkerReports,
         others: Others,
+        counts: KeptCounts,
         log_word: LogWord,
         folder: Path,
     ) -> None:
@@ -42,6 +44,7 @@ class Duties:
         self._relays = relays
         self._reports = reports
         self._others = others
+        self._counts = counts
         self._log_word = log_word
         self._folder = folder
 
@@ -54,13 +57,18 @@ class Duties:
             "statuses": self._reports.statuses,
             "others": self._others.ask,
             LOG: self._log_word.relay,
-            "last_metrics": self._reports.heard_last,
+            "last_counts": self._heard_last,
         }
 
     def ended(self, end: WorkerEnd) -> None:
         """A worker's process is no more."""
         self._casualties.ended(end)
         self._reports.ended(end)
+        self._counts.gone(end.pid)
+
+    async def _heard_last(self, index: int, body: Body) -> Body:
+        self._counts.seen(body["pid"], body["counts"])
+        return await self._reports.heard_last(index, body)
 
     async def _standing(self, _index: int, _body: Body) -> Body:
         standing = {**self._casualties.standing(), **self._relays.standing(), **self._log_word.standing()}
@@ -91,12 +99,14 @@ async def open_duties(
         Relays(crew, timeout_s=relay_s) as relays,
         _running(casualties),
     ):
+        counts = KeptCounts()
         reports = WorkerReports(crew, quarantined=lambda: [each.version for each in casualties.entries()])
         yield Duties(
             casualties=casualties,
             relays=relays,
             reports=reports,
-            others=Others(crew),
+            others=Others(crew, counts=counts),
+            counts=counts,
             log_word=LogWord(crew, logs),
             folder=folder,
         )
