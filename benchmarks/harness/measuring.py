@@ -7,6 +7,7 @@ what they have started, server processes included.
 import contextlib
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 
@@ -35,7 +36,7 @@ def measured(
     for place, (aim, scenario) in enumerate(scenarios):
         name = scenario.__module__.rpartition(".")[2]
         print(f"aim {aim}, {name} …", file=sys.stderr, flush=True)
-        is_over = False
+        is_over, began = False, time.monotonic()
         with _interruptible(limit_s) as limit:
             try:
                 rows += scenario(plan)
@@ -47,6 +48,7 @@ def measured(
                 left = ", ".join(str(each) for each, _ in scenarios[place + 1 :])
                 interrupted = "interrupted" + (f"; not begun: aims {left}" if left else "")
                 rows.append(failed(aim, name, interrupted if is_over else f"given up after {limit_s:g} s"))
+        print(f"  {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
         keep(rows)
         if is_over:
             break

@@ -107,7 +107,7 @@ def save(rows: Sequence[Row], facts: dict[str, str], path: Path) -> None:
 
 
 def _said(row: Row) -> str:
-    return f"{row.verdict.value}: {row.why}" if row.why else row.verdict.value
+    return ": ".join(part for part in (row.verdict.value, row.why) if part)
 
 
 def _command() -> str:

@@ -52,7 +52,7 @@ def measure(plan: Plan) -> list[Row]:
     with serving([wins, loses, *by_hand], plan.server_flags) as server:
         climbs = {
             each.case.name: asyncio.run(_climbing(server, each, plan))
-            for each in (_Climb(wins, rows=32, share=0.6), _Climb(loses, rows=1, share=1.2))
+            for each in (_Climb(wins, rows=32, share=0.35), _Climb(loses, rows=1, share=1.2))
         }
         rows = against_itself(wins, server, plan, _CALLERS)
         rows += _against_by_hand(wins, by_hand, server, plan)
