@@ -27,17 +27,17 @@ async def load(server: ServerProcess, case: Case, way: Way, *, callers: int, cal
 
 
 @contextlib.asynccontextmanager
-async def answering() -> AsyncIterator[None]:
+async def answering(limit_s: float = _HUNG_S) -> AsyncIterator[None]:
     """Ends a block of calls that takes far longer than any should.
 
     Raises:
         TimeoutError: it did.
     """
     try:
-        async with asyncio.timeout(_HUNG_S):
+        async with asyncio.timeout(limit_s):
             yield
     except TimeoutError as error:
-        raise TimeoutError(f"not all calls were answered within {_HUNG_S:g} s") from error
+        raise TimeoutError(f"not all calls were answered within {limit_s:g} s") from error
 
 
 def alone_per_s(run: Run) -> float:
