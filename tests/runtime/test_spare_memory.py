@@ -1,7 +1,6 @@
 """When a process gives back what is free in it."""
 
 import asyncio
-import concurrent.futures
 import os
 import threading
 import time
@@ -9,16 +8,10 @@ import time
 import pytest
 
 from serinus.runtime.spare_memory import EVERY_S, GROWN_BYTES, QUIET_S, Growth, SpareMemory, own_use
+from tests.support.no_threads import no_threads
 
 TICK_S = 0.5
 TICKS = round(QUIET_S / TICK_S)
-
-
-class Exhausted(concurrent.futures.ThreadPoolExecutor):
-    """Threads, of which the system has no more."""
-
-    def submit(self, *_args, **_kwargs):
-        raise RuntimeError("can't start new thread")
 
 
 class Process:
@@ -130,8 +123,8 @@ def test_nothing_is_given_back_where_no_thread_is_to_be_had():
     given_back: list[str] = []
 
     async def asked() -> bool:
-        asyncio.get_running_loop().set_default_executor(Exhausted())
-        return await SpareMemory(lambda: given_back.append("all")).give_back()
+        with no_threads():
+            return await SpareMemory(lambda: given_back.append("all")).give_back()
 
     assert (asyncio.run(asked()), given_back) == (False, [])
 

@@ -26,6 +26,7 @@ from serinus.runtime.padding_declared import declared_padding
 from serinus.runtime.plain_files import release
 from serinus.runtime.pool import ComputePool
 from serinus.runtime.session import Session, open_session
+from serinus.runtime.shrinking import shrink
 from serinus.runtime.signatures import declared_batch_axes, inferred_batch_axes, read_signature, with_batch_axes
 from serinus.runtime.sources import ModelSource, SourceFiles, open_source
 from serinus.runtime.synthetic import has_open_lengths
@@ -345,6 +346,8 @@ class OnnxModel:
             padding=declared_padding(self._options.padding, self._options.unpadding),
         )
         self._know(learned)
+        if self._session is not None and report.is_quick:
+            shrink(self._session, self.signature, self._options)
         self.unpadded = report.unpadded
         said = (report.problem, report.unjoinable, report.unpadded)
         self.notes = (*self.notes, *[note for note in said if note and note not in self.notes])

@@ -14,6 +14,7 @@ from serinus.runtime.padding_declared import NOT_DECLARED, DeclaredPadding
 from serinus.runtime.padding_proof import prove_padding
 from serinus.runtime.synthetic import has_open_lengths, synthetic_row
 
+QUICK_S = 0.1  # a run that takes longer is not made for tidiness alone
 LENGTHS = (8, 32, 64, 512)  # tokens, pixels, bytes, samples of sound: one of them fits most models
 REPEATS = 3  # the first runs are cold, and would say that the model is slow
 
@@ -40,6 +41,11 @@ class WarmUp:
     unjoinable: str = ""
     padding: Padding | None = None
     unpadded: str = ""
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether one run more costs a start nothing."""
+        return self.runs > 0 and self.seconds < QUICK_S * self.runs
 
 
 def warm_up(

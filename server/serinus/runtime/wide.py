@@ -14,7 +14,9 @@ from serinus.runtime.model_file import ModelFile
 from serinus.runtime.options import SessionOptions
 from serinus.runtime.providers import resolve_providers
 from serinus.runtime.session import Session, open_session
+from serinus.runtime.shrinking import shrink
 from serinus.runtime.synthetic import synthetic_row
+from serinus.runtime.warmup import QUICK_S
 
 # A second session has its own copy of the weights, in the order in which its kernels want them: 101 MiB more for a
 # model of 100 MiB. Sessions share weights only where nothing reorders them (1 MiB more), for which large batches pay,
@@ -102,7 +104,11 @@ def try_wide(
     except (ModelRejected, ModelFailed, BadModelOutput):
         return None  # the one session that there is serves
     limit = UNDECIDED if size_bytes <= SMALL_BYTES else WORTH
-    return WideSession(session, options.lone_threads) if wide_s < limit * narrow_s else None
+    if wide_s >= limit * narrow_s:
+        return None
+    if wide_s < QUICK_S:
+        shrink(session, signature, options)
+    return WideSession(session, options.lone_threads)
 
 
 def _a_row(signature: Signature, samples: Tensors, run_s: Callable[[Tensors], float]) -> Tensors | None:
