@@ -34,7 +34,7 @@ def measured(
     """
     rows: list[Row] = []
     for place, (aim, scenario) in enumerate(scenarios):
-        name = scenario.__module__.rpartition(".")[2]
+        name = _name(scenario)
         print(f"aim {aim}, {name} …", file=sys.stderr, flush=True)
         is_over, began = False, time.monotonic()
         with _interruptible(limit_s) as limit:
@@ -45,8 +45,8 @@ def measured(
                 rows.append(failed(aim, name, _said(error)))
             except KeyboardInterrupt:
                 is_over = not limit.is_passed
-                left = ", ".join(str(each) for each, _ in scenarios[place + 1 :])
-                interrupted = "interrupted" + (f"; not begun: aims {left}" if left else "")
+                left = ", ".join(f"{_name(later)} ({number})" for number, later in scenarios[place + 1 :])
+                interrupted = "interrupted" + (f"; not begun: {left}" if left else "")
                 rows.append(failed(aim, name, interrupted if is_over else f"given up after {limit_s:g} s"))
         print(f"  {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
         keep(rows)
@@ -82,6 +82,10 @@ def _interruptible(limit_s: float) -> Iterator[_Limit]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _name(scenario: Scenario) -> str:
+    return scenario.__module__.rpartition(".")[2]
 
 
 def _said(error: BaseException) -> str:

@@ -62,7 +62,7 @@ def test_an_interrupted_run_ends_its_servers_and_keeps_its_rows(number):
             return hung(plan)
 
     rows = measured([(1, good), (2, interrupted), (3, good), (14, good)], Plan(), limit_s=30, keep=kept.append)
-    assert rows == [*good(None), failed(2, "interrupted; not begun: aims 3, 14")]
+    assert rows == [*good(None), failed(2, f"interrupted; not begun: {_NAME} (3), {_NAME} (14)")]
     assert kept[-1] == rows
     assert not Path(f"/proc/{servers[0]}").exists()
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
