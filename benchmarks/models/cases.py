@@ -58,7 +58,10 @@ def minilm() -> Case:
 
 
 def silero() -> Case:
-    """Whether somebody speaks, of 32 ms of sound and the state that the answer before gave; 0.1 to 0.4 ms a row alone, a third of it in a run of 32."""
+    """Whether somebody speaks, of 32 ms of sound and the state that the answer before gave.
+
+    A row takes 0.1 to 0.4 ms alone and a third of that in a run of 32.
+    """
     sounds = np.random.default_rng(0).standard_normal((_CALLS, 1, 512)).astype(np.float32)
     rest = {"state": np.zeros((2, 1, 128), np.float32), "sr": np.array(16000, np.int64)}
     axes = {"input": 0, "state": 1, "output": 0, "stateN": 1}
