@@ -73,6 +73,29 @@ async def test_a_lone_call_runs_however_late_it_is_predicted():
 
 
 @virtual
+async def test_a_lone_call_is_refused_when_even_the_quickest_run_lately_would_be_too_late():
+    """It would run for nobody; once nothing has run for a second, the next one may show that runs are quicker now."""
+    runner = FakeRunner(cost=FakeCosts(run_s=1.0))
+    async with batcher(runner) as layer:
+        await call(layer, 1)
+        with pytest.raises(Overloaded, match=r"its run was predicted to end 0\.500 s after its deadline") as refused:
+            await layer.predict(request(2, deadline=now() + 0.5))
+        assert (now(), refused.value.reason, refused.value.retry_after_s) == (1.0, "TOO_LATE", 0.5)
+        await asyncio.sleep(1.5)
+        assert await outcomes([call(layer, 3, deadline=now() + 0.5)]) == [DeadlinePassed]
+    assert runner.runs == [[1], [3]]
+
+
+@virtual
+async def test_a_lone_call_runs_as_long_as_one_run_lately_was_quick_enough():
+    """What runs really took speaks against a prediction that is far off."""
+    runner = FakeRunner(cost=FakeCosts(run_s=1000.0), seconds=lambda: 1.0)
+    async with batcher(runner) as layer:
+        await call(layer, 1)
+        assert await outcomes([call(layer, 2, deadline=now() + 2.0)]) == [[2]]
+
+
+@virtual
 async def test_a_deadline_is_kept_by_a_call_that_runs():
     """Its caller is told on time; its neighbours in the run get their answers."""
     runner = FakeRunner(cost=FakeCosts(run_s=2.0), seconds=lambda: 10.0)

@@ -304,10 +304,12 @@ class Batcher:
     def _start_on_slot(self, batch: Sequence[Entry], reason: DispatchReason) -> None:
         rows, length = sum([entry.request.rows for entry in batch]), max([entry.length for entry in batch])
         run_s = self._runner.cost.predict_s(rows, length)
-        is_lone = len(batch) == 1 and self._forecast.is_clear()
-        expected_s = run_s * self._running.pace * (EDGE if self._queue.calls else 1.0)
-        end = self._running.next_start() + expected_s
-        if not is_lone and (fewer := in_time(batch, end)) is not batch:
+        if len(batch) == 1 and self._forecast.is_clear():
+            # It may run if there is any hope: one slow run could otherwise teach the server to refuse for ever.
+            expected_s = self._running.least_s(run_s)
+        else:
+            expected_s = run_s * self._running.pace * (EDGE if self._queue.calls else 1.0)
+        if (fewer := in_time(batch, self._running.next_start() + expected_s)) is not batch:
             self._queue.put_back(fewer)  # others may take the places of those who could not wait
             return
         run = self._runs.run_wide if self._running.has_machine and not self._queue.calls else self._runs.run

@@ -43,7 +43,7 @@ class Forecast:
     def is_clear(self) -> bool:
         """Whether nothing is in a call's way.
 
-        Such a call is never refused: without that rule one slow run could teach the server to refuse for ever.
+        Such a call is never refused for a prediction: one slow run could teach the server to refuse for ever.
         """
         return not self._queue.calls and not self._running.is_full()
 

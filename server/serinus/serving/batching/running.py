@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Self
@@ -16,6 +17,10 @@ Work = Callable[[], Coroutine[None, None, None]]
 # run can show is bounded: one that hangs is no measure of the machine.
 _WEIGHT = 0.1
 _FASTEST, _SLOWEST = 0.5, 10.0
+
+# What the quickest of so many runs took, the next one hardly takes less than; unless none has ended for a while.
+_RUNS_SHOWN = 8
+_LATELY_S = 1.0
 
 # A thread idles 0.1 to 0.3 ms between two runs unless the second one stands ready. Of a longer run that is nothing,
 # while a more urgent call that comes meanwhile waits for one run more.
@@ -64,6 +69,8 @@ class RunsUnderWay:
         self._clock = clock
         self.pace = 1.0
         self._held: list[_Held] = []
+        self._shown: deque[float] = deque(maxlen=_RUNS_SHOWN)
+        self._shown_at = 0.0
         self._tasks = asyncio.TaskGroup()
 
     async def __aenter__(self) -> Self:
@@ -128,6 +135,15 @@ class RunsUnderWay:
         # A callback and not a `finally`: a task that is cancelled before its first step never enters its `try`.
         self.start(work, batch).add_done_callback(functools.partial(self._give_back, held))
 
+    def least_s(self, seconds: float) -> float:
+        """What a run that is predicted to take so many seconds takes even if it is as quick as the quickest lately.
+
+        0 when no run has ended lately: what was seen long ago says nothing against the next run.
+        """
+        if not self._shown or self._clock() - self._shown_at > _LATELY_S:
+            return 0.0
+        return seconds * min(self._shown)
+
     def start(self, work: Work, batch: Sequence[Entry]) -> asyncio.Task[None]:
         """Start a run without a slot."""
         task = self._tasks.create_task(_contained(work))
@@ -138,8 +154,10 @@ class RunsUnderWay:
         now = self._clock()
         self._held.remove(held)
         if held.seconds > 0:
-            shown = min(max((now - held.start) / held.seconds, _FASTEST), _SLOWEST)
-            self.pace += _WEIGHT * (shown - self.pace)
+            shown = (now - held.start) / held.seconds
+            self.pace += _WEIGHT * (min(max(shown, _FASTEST), _SLOWEST) - self.pace)
+            self._shown.append(shown)
+            self._shown_at = now
         if (ready := next((other for other in self._held if other.stands_ready), None)) is not None:
             ready.stands_ready, ready.start, ready.end = False, now, now + ready.seconds * self.pace
         self._slots.give_back()  # those who asked before us go first
