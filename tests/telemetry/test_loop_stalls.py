@@ -108,6 +108,19 @@ async def test_a_stall_is_said_once_and_a_loop_that_ticks_not_at_all(lines: Line
     ]
 
 
+async def test_what_a_start_takes_is_no_stall(lines: Lines) -> None:
+    """Until the loop has ticked once, nobody can have been kept waiting."""
+    now = 100.0
+    watch = StallWatch(lambda _: None, stall_s=60.0, clock=lambda: now)
+    async with asyncio.TaskGroup() as group:
+        job = group.create_task(watch())
+        await asyncio.sleep(0)
+        now += 61.0
+        watch.look(threading.get_ident())
+        job.cancel()
+    assert lines.said == []
+
+
 def test_a_stack_names_code_and_no_paths() -> None:
     """The innermost first, a bounded number of them; nothing for a thread that is gone."""
 

@@ -5,6 +5,7 @@ named, no paths and no values.
 """
 
 import contextlib
+import math
 import sys
 import threading
 import time
@@ -54,7 +55,7 @@ class StallWatch:
         self._stall_s = stall_s
         self._tick_s = tick_s
         self._clock = clock
-        self._ticked = 0.0
+        self._ticked = math.inf  # what holds the loop before its first tick is the start of the process
         self._said_of = -1.0  # the tick that a stall was logged after
 
     def __repr__(self) -> str:
@@ -62,7 +63,6 @@ class StallWatch:
 
     async def __call__(self) -> None:
         """Run until cancelled."""
-        self._ticked = self._clock()
         with self._watched(threading.get_ident()):
             await LoopLag(self._tick, tick_s=self._tick_s)()
 
