@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from harness.processes import ServerProcess
+from harness.rising import rising
 from serinus.bench.load import closed_loop
 from serinus.bench.transports import Way, opened
 
@@ -40,9 +41,14 @@ class Growth:
 
     @property
     def slope_mib_per_h(self) -> float:
-        """Of the last two thirds: the first one warms up."""
-        first = len(self.mib) // 3
-        return float(np.polyfit(self.minutes[first:], self.mib[first:], 1)[0] * 60)
+        """Theil-Sen over the last two thirds: the first one warms up."""
+        return self.slopes_mib_per_h[0]
+
+    @property
+    def slopes_mib_per_h(self) -> tuple[float, float, float]:
+        """The same, and the ends of its 95 % interval."""
+        slope, low, high = rising(self.minutes, self.mib)
+        return slope * 60, low * 60, high * 60
 
 
 def varied(folder: Path) -> Path:
@@ -64,8 +70,8 @@ def varied(folder: Path) -> Path:
     return path
 
 
-async def grow(server: ServerProcess, minutes: float, *, looks: int = 30) -> Growth:
-    """Send shapes for so long, and look at the server's memory so many times, evenly."""
+async def grow(target: str, minutes: float, look_mib: Callable[[], Awaitable[float]], *, looks: int = 30) -> Growth:
+    """Send shapes to a server for so long, and look at its memory so many times, evenly, when it has answered."""
     rng = np.random.default_rng(1)
     inputs: list[dict[str, npt.NDArray[Any]]] = [
         {"x": np.broadcast_to(np.float32(0.5), (rows, length, _WIDTH))}
@@ -76,7 +82,7 @@ async def grow(server: ServerProcess, minutes: float, *, looks: int = 30) -> Gro
     found = Growth([], [], 0, 0)
     began = time.monotonic()
     first = itertools.count()
-    async with opened(server.target, MODEL, inputs, Way.FRAMES) as call:
+    async with opened(target, MODEL, inputs, Way.FRAMES) as call:
 
         async def next_shape(_number: int, timeout_s: float, /) -> int:
             """Where the last part stopped, goes the next one on."""
@@ -85,6 +91,6 @@ async def grow(server: ServerProcess, minutes: float, *, looks: int = 30) -> Gro
         for _ in range(looks):
             run = await closed_loop(next_shape, callers=_CALLERS, duration_s=minutes * 60 / looks)
             found.minutes.append((time.monotonic() - began) / 60)
-            found.mib.append(server.rss_mib())
+            found.mib.append(await look_mib())
             found = dataclasses.replace(found, calls=found.calls + run.calls, failed=found.failed + run.failed)
     return found

@@ -18,7 +18,7 @@ from harness.models import magika
 from harness.plan import Plan
 from harness.processes import ServerProcess, running, serinus_server
 from harness.rows import Row, at_most, beside
-from harness.shapes import MODEL, grow, varied
+from harness.shapes import MODEL, Growth, grow, varied
 from serinus.bench.load import closed_loop
 from serinus.bench.spread import Spread
 from serinus.bench.transports import Way, opened
@@ -57,7 +57,7 @@ def measure(plan: Plan) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         model = f"{MODEL}={varied(Path(folder))}"
         with serinus_server(model, flags=plan.server_flags) as server:
-            growth = asyncio.run(grow(server, plan.minutes))
+            growth = asyncio.run(_grown(server, plan.minutes))
     what = f"{growth.calls} calls of varied shapes in {plan.minutes:g} min"
     slope = growth.slope_mib_per_h
     return [
@@ -88,6 +88,13 @@ def measure(plan: Plan) -> list[Row]:
         else beside(8, f"{what}: slope, too short a time to judge it", slope, "MiB/h"),
         at_most(8, f"{what}: failed", float(growth.failed), 0),
     ]
+
+
+async def _grown(server: ServerProcess, minutes: float) -> Growth:
+    async def look_mib() -> float:
+        return server.rss_mib()
+
+    return await grow(server.target, minutes, look_mib)
 
 
 def _spread(values: Iterable[float]) -> Spread:

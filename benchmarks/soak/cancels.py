@@ -14,9 +14,10 @@ from typing import Annotated, Any
 import grpc
 import grpc.aio
 import typer
-from standing import INPUTS, MODEL, conclude, given_back, held, machine, say, slope, soaked
+from standing import INPUTS, MODEL, conclude, given_back, held, machine, say, soaked
 
 from harness.processes import ServerProcess
+from harness.rising import rising
 from serinus.bench.messages import predict_message
 from serinus.bench.transports import PREDICT
 from serinus_api.v1 import predict_pb2 as pb
@@ -90,7 +91,7 @@ def main(
         before = held(server)
         for wave, calls, size in ((in_frames, frames, _WAVE), (one_by_one, unary, _AT_ONCE)):
             mib, ends = asyncio.run(storm(server, wave, calls, size))
-            grown, low, high = (each * (1 << 20) for each in slope([n * calls / _LOOKS for n in range(len(mib))], mib))
+            grown, low, high = (each * (1 << 20) for each in rising([n * calls / _LOOKS for n in range(len(mib))], mib))
             figures[wave.__name__] = {
                 "calls": sum(ends.values()),
                 "ends": dict(ends),

@@ -10,12 +10,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.stats
 import typer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -98,13 +97,6 @@ def p99_ms(run: Run) -> float:
     return round(pooled_latency_s([run], 99) * 1e3, 2)
 
 
-def slope(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, float, float]:
-    """Theil-Sen over the last two thirds, because the first warms up: the slope and its 95 % interval."""
-    first = len(ys) // 3
-    found = scipy.stats.theilslopes(ys[first:], xs[first:], 0.95)
-    return float(found.slope), float(found.low_slope), float(found.high_slope)
-
-
 @contextlib.contextmanager
 def soaked(config: str = "", workers: int = 1, model: Callable[[Path], Path] = tiny) -> Iterator[ServerProcess]:
     """A server with one model, which `model` writes into a folder; told `config` in TOML."""
@@ -147,5 +139,5 @@ def say(text: str) -> None:
 
 __all__ = [
     "INPUTS", "MODEL", "Held", "conclude", "disturbed", "given_back", "held", "hostile", "machine", "neighbours",
-    "p99_ms", "say", "slope", "soaked",
+    "p99_ms", "say", "soaked",
 ]  # fmt: skip

@@ -1,6 +1,7 @@
 """Calls that are read without being parsed: the same calls as the parser reads, or none."""
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -158,6 +159,28 @@ def test_what_is_kept_has_a_bound():
         known(calls, frame(request(inputs=[tensor(rows)])))
     assert calls._kept <= 256
     assert sum(len(patterns) for patterns in calls._by_length.values()) <= 5 * 256
+
+
+def test_what_is_kept_is_no_tensor():
+    """Hundreds of large calls of different shapes would hold gigabytes for as long as their stream is open."""
+    calls = KnownCalls(DECODER, SAID)
+    tracemalloc.start()
+    try:
+        for rows in range(100_000, 100_020):
+            assert known(calls, frame(request(inputs=[tensor(rows)]))) is None
+        kept_bytes, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most_bytes > 800_000, "one of them"
+    assert kept_bytes < 200_000
+    assert known(calls, frame(request(inputs=[tensor(100_000)]))) is not None
+
+
+def test_what_stands_around_the_data_is_short_or_not_kept():
+    """A name may be as long as a message."""
+    calls = KnownCalls(DECODER, SAID)
+    message = frame(request(inputs=[tensor(name="x" * 5000)]))
+    assert [known(calls, message), known(calls, message)] == [None, None]
 
 
 def test_of_calls_of_one_length_few_are_known():

@@ -21,6 +21,7 @@ from serinus.transport.wire import length_tag, number_tag, varint
 from serinus_api.v1 import predict_pb2 as pb
 
 _MOST_PATTERNS = 256  # callers choose shapes, and must not thereby choose how much is kept
+_LONGEST_BYTES = 4096  # of what stands around the data
 _MOST_ALIKE = 8  # patterns of one length, each of which every call of that length may be compared with
 _MOST_CALLS = 2048  # of one frame; more is for the parser to refuse
 _FRUITLESS = 8  # frames in a row that taught nothing: after that only each so many are learned from
@@ -53,7 +54,7 @@ class _Pattern:
         data: What stands between the literals.
         timeout_at: Where the time-out stands.
         end: What stands behind it.
-        like: One of them, decoded.
+        like: What one of them was decoded to, without its inputs: a stream keeps hundreds of patterns.
     """
 
     literals: tuple[tuple[int, bytes], ...]
@@ -175,6 +176,7 @@ class KnownCalls:
             like = self._decoder.decode(wire, size_bytes=0, now=0.0, remaining_s=None, said=self._said)
         except ServerError:
             return None
+        like.inputs = {}
         literals: list[tuple[int, bytes]] = []
         data: list[_Data] = []
         literal = pb.PredictRequest(model=wire.model, version=wire.version).SerializeToString()
@@ -196,6 +198,8 @@ class KnownCalls:
         end = pb.PredictRequest(
             attributes=wire.attributes, criticality=wire.criticality, tenant=wire.tenant
         ).SerializeToString()
+        if len(end) + sum([len(each) for _, each in literals]) > _LONGEST_BYTES:
+            return None
         return _Pattern(tuple(literals), tuple(data), at + len(literal), end, like)
 
 
