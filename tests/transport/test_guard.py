@@ -12,8 +12,9 @@ import pytest
 
 from serinus.core.errors import Draining, InvalidInput, ModelFailed, Overloaded
 from serinus.telemetry.logs import configure_logs
-from serinus.transport.guard import guarded, guarded_stream
+from serinus.transport.guard import guarded, guarded_stream, introduce, write
 from serinus.transport.status import internal_error, status_of
+from tests.support.fakes import settle
 from tests.transport.fake_context import FakeContext
 
 Body = Callable[[], Awaitable[Any]]
@@ -197,3 +198,46 @@ async def test_a_call_that_the_client_cancelled_ends_cancelled(guarded, log: Lin
     assert task.cancelled()
     assert context.aborted == []
     assert log.events == []
+
+
+class Slow(FakeContext):
+    """What is sent is under way until `sent` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = asyncio.Event()
+
+    async def write(self, message: bytes) -> None:
+        await self.sent.wait()
+        await super().write(message)
+
+    async def send_initial_metadata(self, metadata: tuple[tuple[str, str], ...]) -> None:
+        await self.sent.wait()
+        await super().send_initial_metadata(metadata)
+
+
+@pytest.mark.parametrize("sending", [lambda to: write(to, b"x"), lambda to: introduce(to, ("a", "b"))])
+async def test_who_is_cancelled_while_something_is_sent_waits_until_it_is(sending: Callable[[Any], Any]):
+    """The status would be refused by grpc core until then, and its caller wait for ever."""
+    context = Slow()
+    task = asyncio.create_task(sending(context))
+    await settle()
+    task.cancel()
+    await settle()
+    assert not task.done()
+    context.sent.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_who_is_cancelled_twice_while_something_is_sent_does_not_wait():
+    """Whoever cancels again means it."""
+    context = Slow()
+    task = asyncio.create_task(write(context, b"x"))
+    for _ in range(2):
+        await settle()
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    context.sent.set()
+    await settle()

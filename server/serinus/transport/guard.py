@@ -8,7 +8,7 @@ wrapped once.
 import asyncio
 import functools
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import grpc.aio
@@ -76,7 +76,7 @@ async def until_cancelled() -> None:
 async def introduce(context: Context, *metadata: tuple[str, str]) -> None:
     """Send a stream's first metadata before its first message; as `write` if the client is gone."""
     try:
-        await context.send_initial_metadata(metadata)
+        await _whole(context.send_initial_metadata(metadata))
     except grpc.aio.InternalError:
         await until_cancelled()
 
@@ -84,9 +84,29 @@ async def introduce(context: Context, *metadata: tuple[str, str]) -> None:
 async def write(context: Context, message: bytes) -> None:
     """Write to a client; never returns, until cancelled, if it is gone: that is no error of the handler's."""
     try:
-        await context.write(message)
+        await _whole(context.write(message))
     except grpc.aio.InternalError:
         await until_cancelled()
+
+
+async def _whole(sending: Coroutine[Any, Any, None]) -> None:
+    """Await what sends something; who is cancelled meanwhile goes on when it has been sent, or the call is over.
+
+    Until then grpc core takes no status: that of a handler which did not wait would be lost, and its caller would wait
+    for ever.
+    """
+    task = asyncio.create_task(sending)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.add_done_callback(_seen)
+        await asyncio.wait((task,))
+        raise
+
+
+def _seen(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 def welcome() -> None:

@@ -1,9 +1,11 @@
 """Registrations over the wire: what is taken, what is refused, and that nothing of it stays."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import grpc
+import grpc.aio
 import pytest
 
 from serinus.core.artifact import ArtifactFile
@@ -35,11 +37,12 @@ async def served() -> AsyncIterator[Registry]:
 
 
 async def sent(served: Registry, *messages: pb.RegisterModelRequest):
-    """A call that has sent these messages and no more will."""
+    """A call that has sent these messages, unless it was refused before the last one, and no more will."""
     call = served.upload()
-    for message in messages:
-        await call.write(message)
-    await call.done_writing()
+    with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        for message in messages:
+            await call.write(message)
+        await call.done_writing()
     return call
 
 

@@ -128,6 +128,8 @@ async def test_one_who_does_not_read_holds_a_page_and_misses_nothing():
             source.write()
         source.tell()
         await settle()
+    async with asyncio.timeout(20):
+        await quick.context.until_written(2000)
     assert quick.seen == list(range(4, 2004))
     read = len(source.audits)
     await settle()
