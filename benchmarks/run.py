@@ -54,6 +54,7 @@ _SCENARIOS: Mapping[int, Sequence[Scenario]] = {
     12: [large.measure],
     13: [routing.measure],
     14: [peers.measure],
+    15: [peers.measure_others],
 }
 _AIMS = "1,2,3,4,5,6,7,8,14"
 _LIMIT_S = 3600.0
