@@ -19,9 +19,11 @@ LINGERING = BatchPolicy(max_rows=8, linger_s=0.5, preferred_rows=(2, 4))
         (PLAIN, 2, 0.0, 8, 5, Dispatch(1, DispatchReason.IDLE)),
         (PLAIN, 0, 0.0, 8, 2, Dispatch(1, DispatchReason.IDLE)),
         # Full: at the operator's limit or at the learned one, whichever is less.
-        (PLAIN, 8, 0.0, 100, 4, Dispatch(8, DispatchReason.FULL)),
+        (PLAIN, 8, 0.0, 100, 1, Dispatch(8, DispatchReason.FULL)),
+        (PLAIN, 8, 0.0, 100, 4, Dispatch(2, DispatchReason.FULL)),
+        (PLAIN, 17, 0.0, 100, 2, Dispatch(8, DispatchReason.FULL)),
         (PLAIN, 900, 0.0, 3, 4, Dispatch(3, DispatchReason.FULL)),
-        (LINGERING, 9, 0.0, 8, 1, Dispatch(8, DispatchReason.FULL)),
+        (LINGERING, 9, 0.0, 8, 2, Dispatch(8, DispatchReason.FULL)),
         # Lingering: until its time is over, or a preferred size is reached.
         (LINGERING, 1, 0.0, 8, 1, Linger(10.5)),
         (LINGERING, 1, 0.25, 8, 1, Linger(10.25)),

@@ -41,7 +41,7 @@ def decide(
     """What to do with `waiting_rows` rows while a slot is free.
 
     Work-conserving: without `linger_s` whatever waits runs at once. It is shared out over the free slots, because two
-    half batches side by side finish before one whole batch does.
+    half batches side by side finish before one whole batch does, and leave no processor idle.
 
     Args:
         policy: The operator's words.
@@ -52,13 +52,14 @@ def decide(
         free_slots: Runs that could start now, at least 1.
     """
     limit = min(policy.max_rows, best_rows)
+    share = max(1, -(-waiting_rows // free_slots))
     if waiting_rows >= limit:
-        return Dispatch(limit, DispatchReason.FULL)
+        # Who lingers has said that whole runs are worth more than idle slots.
+        return Dispatch(limit if policy.linger_s > 0 else min(limit, share), DispatchReason.FULL)
     # A moment, not a remainder: the timer that is set for it then finds it reached, whatever floats round to.
     until = since + policy.linger_s
     if now < until:
         if reached := [rows for rows in policy.preferred_rows if rows <= waiting_rows]:
             return Dispatch(reached[-1], DispatchReason.PREFERRED)
         return Linger(until)
-    share = -(-waiting_rows // free_slots)
-    return Dispatch(max(share, 1), DispatchReason.LINGER if policy.linger_s > 0 else DispatchReason.IDLE)
+    return Dispatch(share, DispatchReason.LINGER if policy.linger_s > 0 else DispatchReason.IDLE)
