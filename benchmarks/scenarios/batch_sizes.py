@@ -24,8 +24,8 @@ from serinus.bench.spread import Spread
 from serinus.bench.transports import Way, opened
 
 PLOT = "batch_sizes.png"
-_CALLERS = (16, 64)  # fewer cannot fill the runs that are best
-_BY_HAND = (1, 8, 32)  # rows that somebody might set
+_CALLERS = (64,)  # fewer cannot fill the runs that are best
+_BY_HAND = (1, 32)  # rows that somebody might set
 _CLIMB_S = 4.0
 _DEADLINE_S = 1.0  # of calls that climb past what can be answered
 _LATE = 0.75  # of a climb: the server has seen what it needs
