@@ -16,7 +16,7 @@ _SETTLED_S = 2.5  # idle for so long, a server gives back what is free
 
 
 def measure(plan: Plan) -> list[Row]:
-    """Resident memory after numbers of cycles: what is free in it goes up and down by 30 MiB, more than a slope shows."""
+    """Resident memory after numbers of cycles. No slope: what is free in it goes up and down by 30 MiB."""
     with (
         tempfile.TemporaryDirectory() as folder,
         serinus_server(flags=plan.server_flags, state=Path(folder, "state")) as server,
