@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from harness.grpc_noise import silence
 from harness.measuring import Scenario, measured
 from harness.plan import LONG, RESULTS, SHORT
 from harness.providers import usable
@@ -73,6 +74,7 @@ def main(
     results: Annotated[Path, typer.Option(help="Where the figures are written.")] = RESULTS / "latest.json",
 ) -> None:
     """Measure, print a table, and write it as JSON and Markdown."""
+    silence()
     if self_check:
         raise typer.Exit(check())
     named = {"repeats": repeats, "calls": calls, "seconds": seconds, "minutes": minutes}
