@@ -79,7 +79,11 @@ def test_an_interrupt_leaves_the_rollout_alone(tell, rollouts):
         os.kill(os.getpid(), signal.SIGINT)
 
     rollouts.while_watched = interrupt
-    out = tell("rollout", "watch", "r-1", "--json")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever ran in this process earlier
+    try:
+        out = tell("rollout", "watch", "r-1", "--json")
+    finally:
+        signal.signal(signal.SIGINT, before)
     sentence = "the rollout goes on without being watched: 'serinus rollout abort r-1' takes the candidate out\n"
     assert (out.code, out.err) == (130, sentence)
     assert {type(request) for request in rollouts.asked} == {pb.GetRolloutRequest, pb.WatchRolloutRequest}
