@@ -7,7 +7,6 @@ from serinus.core.dtypes import DType
 from serinus.core.predictor import Request
 from serinus.core.run_costs import BestPoint, CostPoint
 from serinus.core.signature import Signature, TensorSpec
-from serinus.runtime.costs.by_rows import AROUND_S
 from serinus.runtime.learned import Learned, checked
 from tests.support import models
 
@@ -76,7 +75,7 @@ def test_a_start_is_warm(load):
     assert model.cost.predict_s(8) == 2e-5
     assert model.cost_points()[-2:] == [CostPoint(8, 1, 1, 2e-5, 50), CostPoint(1, 1, 1, 0.25, 20)]
     assert model.cost.best_rows(8) == 8
-    assert model.best_points() == (BestPoint(1, 8, pytest.approx(8 / (2e-5 + AROUND_S))),)
+    assert model.best_points() == (BestPoint(1, 8, pytest.approx(4e5)),)
     assert model.learned()["wide"] == {"version": 1, "points": [[1.0, 1.0, 0.25, 20]]}
 
 

@@ -28,6 +28,8 @@ AnswersMethod = Callable[[bytes, Context], Awaitable[None]]
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
+_SENT_S = 5.0  # a client that reads, reads what is being sent to it sooner
+
 _NO_THREAD = Overloaded(
     "the system gives the server no further thread: expected the call later", retry_after_s=1.0, reason="OUT_OF_THREADS"
 )
@@ -93,14 +95,15 @@ async def _whole(sending: Coroutine[Any, Any, None]) -> None:
     """Await what sends something; who is cancelled meanwhile goes on when it has been sent, or the call is over.
 
     Until then grpc core takes no status: that of a handler which did not wait would be lost, and its caller would wait
-    for ever.
+    for ever. One that does not read for `_SENT_S` is not waiting for a status either.
     """
     task = asyncio.create_task(sending)
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
         task.add_done_callback(_seen)
-        await asyncio.wait((task,))
+        await asyncio.wait((task,), timeout=_SENT_S)
+        task.cancel()
         raise
 
 

@@ -96,6 +96,16 @@ async def test_a_lone_call_runs_as_long_as_one_run_lately_was_quick_enough():
 
 
 @virtual
+async def test_a_lone_call_is_not_refused_for_a_prediction_that_has_jumped():
+    """One run that was held up moves what runs are predicted to take, not what they took lately."""
+    costs = FakeCosts(run_s=0.01)
+    async with batcher(FakeRunner(cost=costs, seconds=lambda: 0.01)) as layer:
+        await call(layer, 1)
+        costs.run_s = 1.0
+        assert await outcomes([call(layer, 2, deadline=now() + 0.5)]) == [[2]]
+
+
+@virtual
 async def test_a_deadline_is_kept_by_a_call_that_runs():
     """Its caller is told on time; its neighbours in the run get their answers."""
     runner = FakeRunner(cost=FakeCosts(run_s=2.0), seconds=lambda: 10.0)

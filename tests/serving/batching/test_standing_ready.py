@@ -91,6 +91,39 @@ async def test_a_model_that_may_run_once_at_a_time_hands_nothing_over_early():
 
 
 @virtual
+async def test_nothing_stands_ready_behind_the_runs_of_another_model():
+    """How long those take is the other's to know; a run that was handed over could not be taken back."""
+    slots, gate = RunSlots(1, ahead=1), asyncio.Event()
+    other, short = Pooled(LONG), Pooled(SHORT)
+    other.gate = gate
+    async with batcher(other, slots=slots) as busy, batcher(short, policy=PAIRS, slots=slots) as layer:
+        calls = [call(busy, 0)]
+        await settle()
+        calls += [call(layer, tag) for tag in range(4)]
+        await settle()
+        assert short.handed == []
+        gate.set()
+        await asyncio.gather(*calls)
+
+
+@virtual
+async def test_a_run_whose_calls_went_while_it_stood_ready_teaches_nothing():
+    """It was over before it began."""
+    runner = Pooled(SHORT)
+    async with batcher(runner, policy=PAIRS, slots=RunSlots(1, ahead=1)) as layer:
+        calls = [call(layer, tag) for tag in range(2)]
+        await settle()
+        gone = [call(layer, tag) for tag in range(2, 4)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for each in gone:
+            each.cancel()
+        await asyncio.wait([*calls, *gone])
+        assert layer._running.pace == pytest.approx(1.0)
+        assert layer._running.least_s(0.01) == pytest.approx(0.01)
+
+
+@virtual
 async def test_another_model_that_waits_for_a_slot_gets_it():
     """Whoever always has a full run to hand over does not keep the slots for itself."""
     slots, thread, order = RunSlots(1, ahead=1), asyncio.Lock(), list[str]()

@@ -86,7 +86,8 @@ class CostModel:
     def bests(self) -> Iterator[BestPoint]:
         """The best rows so far, without trials of others; nothing before anybody asked for them."""
         if self._best_known:
-            yield BestPoint(1, self._best_known, self._best_rate if self._best_rate < math.inf else 0.0)
+            run_s = self._best_known / self._best_rate - AROUND_S  # as `known` has it
+            yield BestPoint(1, self._best_known, self._best_known / run_s if run_s > 0.0 else 0.0)
 
     def knows(self, bucket: int) -> bool:
         """Whether some run fell into a bucket."""

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-from serinus.core.errors import BadModelOutput
+from serinus.core.errors import BadModelOutput, DeadlinePassed
 from serinus.core.predictor import Predictor, Request, Response, Tensors
 from serinus.core.signature import Signature
 from serinus.serving.batching.batch_queue import Entry
@@ -162,7 +162,7 @@ class JointRuns:
             return False
         # 3. A single call.
         batch[0].fail(error)
-        if reason is DispatchReason.RERUN:
+        if reason is DispatchReason.RERUN and not isinstance(error, DeadlinePassed):
             self._metrics.poisoned(1)
         return True
 

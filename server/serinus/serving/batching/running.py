@@ -17,6 +17,8 @@ Work = Callable[[], Coroutine[None, None, None]]
 # run can show is bounded: one that hangs is no measure of the machine.
 _WEIGHT = 0.1
 _FASTEST, _SLOWEST = 0.5, 10.0
+# What is over sooner was not run: its calls had gone, or their time had.
+_NOT_RUN = 0.05
 
 # What the quickest of so many runs took, the next one hardly takes less than; unless none has ended for a while.
 _RUNS_SHOWN = 8
@@ -32,8 +34,8 @@ class _Held:
 
     Attributes:
         seconds: That it was predicted to take; 0 if nobody knew.
-        start: When it got its slot.
-        end: When it is expected to end.
+        start: When it got its slot, in event-loop seconds.
+        end: When it is expected to end, in event-loop seconds.
         stands_ready: It has no slot yet.
     """
 
@@ -69,7 +71,7 @@ class RunsUnderWay:
         self._clock = clock
         self.pace = 1.0
         self._held: list[_Held] = []
-        self._shown: deque[float] = deque(maxlen=_RUNS_SHOWN)
+        self._shown: deque[tuple[float, float]] = deque(maxlen=_RUNS_SHOWN)  # seconds predicted, times so many taken
         self._shown_at = 0.0
         self._tasks = asyncio.TaskGroup()
 
@@ -119,10 +121,13 @@ class RunsUnderWay:
         return min(own, free)
 
     def may_stand_ready(self, seconds: float) -> bool:
-        """Whether a run of so many seconds may be handed over although no slot is free, so that none idles after it."""
+        """Whether a run of so many seconds may be handed over although no slot is free, so that none idles after it.
+
+        Only while all slots are this model's: behind another's runs nobody here knows how long it would stand.
+        """
         return (
             0.0 < seconds * self.pace <= _WORTH_STANDING_READY_S
-            and len(self._held) < self._most
+            and self._slots.count <= len(self._held) < self._most
             and self._slots.may_stand_ready(self._wake)
         )
 
@@ -138,11 +143,12 @@ class RunsUnderWay:
     def least_s(self, seconds: float) -> float:
         """What a run that is predicted to take so many seconds takes even if it is as quick as the quickest lately.
 
-        0 when no run has ended lately: what was seen long ago says nothing against the next run.
+        0 when no run has ended lately: what was seen long ago says nothing against the next run. A prediction above all
+        that those runs had is not believed: it may have jumped since, because one run was held up.
         """
         if not self._shown or self._clock() - self._shown_at > _LATELY_S:
             return 0.0
-        return seconds * min(self._shown)
+        return min(seconds, max(predicted for predicted, _ in self._shown)) * min(shown for _, shown in self._shown)
 
     def start(self, work: Work, batch: Sequence[Entry]) -> asyncio.Task[None]:
         """Start a run without a slot."""
@@ -153,10 +159,10 @@ class RunsUnderWay:
     def _give_back(self, held: _Held, _task: asyncio.Task[None]) -> None:
         now = self._clock()
         self._held.remove(held)
-        if held.seconds > 0:
-            shown = (now - held.start) / held.seconds
+        shown = (now - held.start) / held.seconds if held.seconds > 0 else 0.0
+        if shown > _NOT_RUN:
             self.pace += _WEIGHT * (min(max(shown, _FASTEST), _SLOWEST) - self.pace)
-            self._shown.append(shown)
+            self._shown.append((held.seconds, shown))
             self._shown_at = now
         if (ready := next((other for other in self._held if other.stands_ready), None)) is not None:
             ready.stands_ready, ready.start, ready.end = False, now, now + ready.seconds * self.pace
