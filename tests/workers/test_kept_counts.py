@@ -28,6 +28,20 @@ def test_a_process_that_has_ended_is_not_counted_again():
     assert kept.missing({2}) == {"m": {"calls": 1}}
 
 
+def test_a_process_with_the_number_of_one_that_has_ended_is_heard():
+    """The system gives numbers again; what the first one counted stays."""
+    kept = KeptCounts()
+    kept.seen(1, {"m": {"calls": 1}})
+    kept.gone(1)
+    assert kept.has_ended(1)
+    kept.began(1)
+    kept.began(2)  # as most do
+    assert not kept.has_ended(1)
+    kept.seen(1, {"m": {"calls": 10}})
+    kept.seen(2, {"m": {"calls": 0}})
+    assert kept.missing({2}) == {"m": {"calls": 11}}
+
+
 def test_what_nobody_has_any_more_is_not_missing():
     """A version that is unloaded shows no counts; it still has them, should it be loaded again."""
     kept = KeptCounts()

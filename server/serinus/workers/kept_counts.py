@@ -27,10 +27,19 @@ class KeptCounts:
     def __repr__(self) -> str:
         return f"<KeptCounts [{len(self._living)} processes, {len(self._gone)} subjects of others]>"
 
+    def began(self, pid: int) -> None:
+        """A process has been started; its number may be that of one that has ended."""
+        if pid in self._ended:
+            self._ended.remove(pid)
+
     def seen(self, pid: int, counts: Counts) -> None:
         """A process says this now; one that has ended meanwhile is not heard any more."""
-        if pid not in self._ended:
+        if not self.has_ended(pid):
             self._living[pid] = counts
+
+    def has_ended(self, pid: int) -> bool:
+        """Whether the process is gone, so that what it counted is among what is missing."""
+        return pid in self._ended
 
     def gone(self, pid: int) -> None:
         """A process has ended; it may never have been seen."""

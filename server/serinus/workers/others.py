@@ -4,7 +4,8 @@ worker → supervisor   "others"   {"kind": ..., "body": {...}, "wait_s": 1.0} �
 supervisor → worker   the kind   that body
 
 An answer that holds {"pid": ..., "counts": {...}} is kept. A worker that asks with {"kept": {"pid", "counts"}} of its
-own gets {"missing": {...}} too: what those have counted that did not answer, or are gone.
+own gets {"missing": {...}} too: what those have counted that did not answer, or are gone. Of one that ends after it has
+answered, while others are still waited for, its counts are among these, and its answer is left out.
 """
 
 import asyncio
@@ -62,20 +63,23 @@ class Others:
             for worker in self._crew().workers()
             if worker.index != index and worker.state is WorkerState.READY and worker.pid not in self._silent
         ]
+        if "kept" in body:
+            self._keep(body["kept"])
         found = await asyncio.gather(*(self._answer(worker, kind, body["body"], wait_s) for worker in others))
         answers = [answer for answer in found if answer is not None]
         if "kept" not in body:
             return {"answers": answers}
-        answering = {self._keep(each) for each in (body["kept"], *answers) if "counts" in each}
+        answers = [each for each in answers if "counts" not in each or not self._counts.has_ended(each["pid"])]
+        answering = {int(each["pid"]) for each in (body["kept"], *answers) if "counts" in each}
         return {"answers": answers, "missing": self._counts.missing(answering)}
 
-    def _keep(self, said: Body) -> int:
-        self._counts.seen(said["pid"], said["counts"])
-        return int(said["pid"])
+    def _keep(self, said: Body) -> None:
+        if "counts" in said:
+            self._counts.seen(said["pid"], said["counts"])
 
     async def _answer(self, worker: WorkerFacts, kind: str, body: Body, wait_s: float) -> Body | None:
         try:
-            return await self._crew().ask(worker.index, kind, body, timeout_s=wait_s)
+            answer = await self._crew().ask(worker.index, kind, body, timeout_s=wait_s)
         except (ChannelLost, NotAnswered):
             return None  # it goes away, or has nothing to say
         except TimeoutError:
@@ -83,3 +87,5 @@ class Others:
             if worker.pid is not None:
                 self._silent[worker.pid] = self._clock() + SILENCE_S
             return None
+        self._keep(answer)  # now: by the time that all have answered it may have said more, or have ended
+        return answer

@@ -60,6 +60,10 @@ class Duties:
             "last_counts": self._heard_last,
         }
 
+    def began(self, pid: int) -> None:
+        """A worker's process has been started."""
+        self._counts.began(pid)
+
     def ended(self, end: WorkerEnd) -> None:
         """A worker's process is no more."""
         self._casualties.ended(end)

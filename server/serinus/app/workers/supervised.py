@@ -104,7 +104,9 @@ def _supervisor(
     launch = Launch(command, supervision.workers)
 
     def begin(index: int, *, handlers: Mapping[str, Handler]) -> WorkerProcess:
-        return WorkerProcess(launch, index, handlers=handlers, on_end=duties.ended)
+        process = WorkerProcess(launch, index, handlers=handlers, on_end=duties.ended)
+        duties.began(process.pid)
+        return process
 
     async def told_settings(_index: int, _body: Body) -> Body:
         return dict(settings)
