@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 
+import pytest
+
 from serinus.app.memory_pressure import TICK_S, MemoryWatch
 from serinus.serving.pressure import Pressure, PressureLevel
 from tests.support.virtual_loop import virtual
@@ -61,7 +63,7 @@ async def test_memory_that_is_in_use_raises_the_level_all_the_same():
 @virtual
 async def test_each_look_moves_the_level():
     """Twice a second, until it is cancelled."""
-    uses = iter([10, 92, 97, 10, 10])
+    uses = {0.0: 10, 0.5: 92, 1.0: 97, 1.5: 10}
     seen: list[tuple[float, PressureLevel]] = []
     pressure = Pressure(high=0.9, full=0.95)
 
@@ -69,10 +71,57 @@ async def test_each_look_moves_the_level():
         seen.append((asyncio.get_running_loop().time(), pressure.level))
         await asyncio.sleep(seconds)
 
-    job = asyncio.create_task(MemoryWatch(pressure, lambda: (next(uses), 100), Spare(), sleep=sleep)())
+    now = asyncio.get_running_loop().time
+    job = asyncio.create_task(MemoryWatch(pressure, lambda: (uses[now()], 100), Spare(), sleep=sleep)())
     await asyncio.sleep(3.5 * TICK_S)
     job.cancel()
     await asyncio.wait([job])
     normal, high, full = PressureLevel
     assert seen == [(0.0, normal), (0.5, high), (1.0, full), (1.5, normal)]
     assert job.cancelled()
+
+
+class SlowSpare(Spare):
+    """Gives nothing back, after a second; what is used meanwhile is another number.
+
+    Attributes:
+        used: Of 100, now.
+        seen: The level while it is waited for.
+    """
+
+    def __init__(self, pressure: Pressure, *uses: int) -> None:
+        super().__init__()
+        self.used, self._then = uses
+        self.seen: list[PressureLevel] = []
+        self._pressure = pressure
+
+    async def give_back(self) -> bool:
+        await asyncio.sleep(1.0)
+        self.seen.append(self._pressure.level)
+        self.used = self._then
+        return False
+
+    async def give_back_when_idle(self) -> bool:
+        return await self.give_back()
+
+
+@virtual
+@pytest.mark.parametrize(
+    ("uses", "meanwhile", "told"),
+    [
+        pytest.param((92, 97), PressureLevel.NORMAL, PressureLevel.FULL, id="it rises meanwhile"),
+        pytest.param((97, 50), PressureLevel.FULL, PressureLevel.NORMAL, id="full is told at once"),
+        pytest.param((50, 97), PressureLevel.NORMAL, PressureLevel.FULL, id="also when it was idle"),
+    ],
+)
+async def test_a_level_is_that_of_now_however_long_giving_back_takes(
+    uses: tuple[int, int], meanwhile: PressureLevel, told: PressureLevel
+):
+    """No thread may be had for it; there may be no time to wait for one."""
+    pressure = Pressure(high=0.9, full=0.95)
+    spare = SlowSpare(pressure, *uses)
+    job = asyncio.create_task(MemoryWatch(pressure, lambda: (spare.used, 100), spare)())
+    await asyncio.sleep(1.0 + TICK_S / 2)
+    job.cancel()
+    await asyncio.wait([job])
+    assert (spare.seen, pressure.level) == ([meanwhile], told)

@@ -1,6 +1,7 @@
 """Looks at the memory of the process again and again, off the path of calls, and says when its level changes.
 
-Memory that is merely free is no reason to refuse anybody: it is given back before the level rises.
+Memory that is merely free is no reason to refuse anybody: it is given back before the level rises, unless so little is
+left that there may be no time for that.
 """
 
 import asyncio
@@ -55,13 +56,15 @@ class MemoryWatch:
         """Run until cancelled."""
         while True:
             used_bytes, limit_bytes = self._read()
+            foreseen = self._pressure.foreseen(used_bytes, limit_bytes)
+            if foreseen is PressureLevel.FULL:
+                self._tell(used_bytes, limit_bytes)  # to give back may take longer than the rest lasts
             # Also while the level stands: what refused and answered calls have freed ends it sooner.
-            if self._pressure.foreseen(used_bytes, limit_bytes) is not PressureLevel.NORMAL:
-                if await self._spare.give_back():
-                    used_bytes, limit_bytes = self._read()
-            else:
+            if foreseen is PressureLevel.NORMAL:
                 await self._spare.give_back_when_idle()
-            self._tell(used_bytes, limit_bytes)
+            else:
+                await self._spare.give_back()
+            self._tell(*self._read())  # a second may have passed, also where nothing was given back
             await self._sleep(TICK_S)
 
     def _tell(self, used_bytes: int, limit_bytes: int) -> None:
