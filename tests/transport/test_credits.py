@@ -67,10 +67,58 @@ def test_a_window_is_looked_at_once_enough_has_ended():
     window.answered(response(queue_s=0.0, compute_s=0.01))
     assert window.review(0.2, open_calls=3)
     assert window.size == START * 5 // 4
-    window.refused()
+    for _ in range(4):
+        window.answered(response(queue_s=1.0, compute_s=0.01))
     assert not window.review(0.3, open_calls=3)
     assert window.review(0.5, open_calls=3)
     assert window.size == 4
+
+
+def test_a_refusal_or_two_say_nothing_by_themselves():
+    """They count with what ends afterwards, however long that takes."""
+    window = CreditWindow(most=MOST, now=0.0)
+    for second in range(1, 16):
+        window.opened(1)
+        window.refused()
+        assert not window.review(float(second), open_calls=1)
+    assert window.size == START
+    window.refused()
+    assert window.review(16.0, open_calls=1)
+    assert window.size == 4
+    lucky = CreditWindow(most=MOST, now=0.0)
+    lucky.opened(1)
+    lucky.refused()
+    assert not lucky.review(1.0, open_calls=1)
+    for _ in range(15):
+        lucky.answered(response(queue_s=0.0, compute_s=0.01))
+    assert not lucky.review(2.0, open_calls=1)
+    assert lucky.size == START
+
+
+def test_a_flood_of_refusals_leaves_the_calls_of_four_runs():
+    """As the last runs that answered were, though nothing was answered since; and what is answered again widens it."""
+    window = CreditWindow(most=MOST, now=0.0)
+    for _ in range(16):
+        window.answered(response(queue_s=0.0, compute_s=0.01, batch_rows=8))
+    window.review(1.0, open_calls=0)
+    sizes = []
+    for look in range(2, 22):
+        window.opened(window.size)
+        for _ in range(300):
+            window.refused()
+        window.review(float(look), open_calls=window.size)
+        sizes.append(window.size)
+    assert sizes[:3] == [768, 576, 432]
+    assert min(sizes) == sizes[-1] == 32
+    for _ in range(16):
+        window.answered(response(queue_s=0.0, compute_s=0.01, batch_rows=2))
+    assert window.review(22.0, open_calls=window.size)
+    assert window.size == 40
+    window.opened(40)
+    for _ in range(300):
+        window.refused()
+    assert window.review(23.0, open_calls=window.size)
+    assert window.size == 30  # on its way to runs of two
 
 
 def overloaded(window: CreditWindow, *, capacity: int, run_s: float, looks: int) -> list[int]:

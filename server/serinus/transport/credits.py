@@ -33,7 +33,7 @@ class Experience:
         refused: Calls, as Overloaded.
         queue_s: All that the answered ones waited.
         compute_s: All that the runs took which answered them.
-        batch_rows: Of the largest of these runs.
+        batch_rows: Of the largest of these runs, or of one before if no call was answered; 0 if none ever was.
         most_open: Calls that were open at once.
     """
 
@@ -44,12 +44,16 @@ class Experience:
     batch_rows: int = 0
     most_open: int = 0
 
+    def is_refused(self) -> bool:
+        """Whether more was refused than one burst, or one model of many, would explain."""
+        return self.refused > _REFUSED_SHARE * (self.answered + self.refused)
+
 
 def next_window(window: int, seen: Experience, *, most: int) -> int:
     """The window after `seen`, between a few batches and `most` calls."""
     used = min(window, seen.most_open)
     least = min(most, _BATCHES * max(1, seen.batch_rows))
-    if seen.refused > _REFUSED_SHARE * (seen.answered + seen.refused):
+    if seen.is_refused():
         return min(window, max(least, used * 3 // 4))
     if seen.queue_s > _RUNS_WAITED * seen.compute_s + _BRIEF_S * seen.answered:
         return min(window, max(least, used * 7 // 8))
@@ -70,6 +74,7 @@ class CreditWindow:
         self.size = min(START, most)
         self._most = most
         self._seen = Experience()
+        self._batch_rows = 0
         self._since = now
 
     def __repr__(self) -> str:
@@ -97,6 +102,9 @@ class CreditWindow:
         ended, passed_s = seen.answered + seen.refused, now - self._since
         if passed_s < (_SHORT_S if ended >= _FEW else _LONG_S) or not ended:
             return False
+        if ended < _FEW and seen.is_refused():
+            return False  # a single refusal is a share of all; what follows tells
+        seen.batch_rows = self._batch_rows = seen.batch_rows or self._batch_rows
         before, self.size = self.size, next_window(self.size, seen, most=self._most)
         self._seen, self._since = Experience(most_open=open_calls), now
         return self.size != before
