@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.plan import Plan
 from harness.processes import ServerProcess, echo_server
-from harness.rows import Row, beside, failed
+from harness.rows import Row, at_least, beside, failed
 from models import cases
 from models.case import Case
 from models.in_process import InProcess
@@ -29,7 +29,7 @@ from serinus.bench.transports import Way, channel, raw_call
 
 PEERS = (MLSERVER, KSERVE, PYTRITON, RAY)
 _AIM, _AIM_OF_OTHERS = 14, 15
-_CALLERS = 16
+_CALLERS, _IN_FRAMES = 16, 256
 
 
 def measure(plan: Plan) -> list[Row]:
@@ -93,6 +93,7 @@ class _SideBySide:
         try:
             with peer.serving(self.case) as theirs:
                 our_runs, their_runs = self._runs([server, theirs])
+                rows = self._framed(server, their_runs) if peer is PYTRITON and self.case.is_quick else []
         except PeerMissing as missing:
             return [Row(self.aim, name, f"not measured: {missing}")]
         except TimeoutError as hung:
@@ -100,10 +101,21 @@ class _SideBySide:
         faster = Spread.of(our_runs, _rate).over(Spread.of(their_runs, _rate))
         cheaper = Spread.of(their_runs, _cpu_us).over(Spread.of(our_runs, _cpu_us))
         return [
+            *rows,
             *self._figures(name, their_runs),
             beside(self.aim, f"{name}: Serinus answers as many times the calls a second", faster, "x"),
             beside(self.aim, f"{name}: uses as many times the server CPU of Serinus", cheaper, "x"),
         ]
+
+    def _framed(self, server: ServerProcess, their_runs: list[Run]) -> list[Row]:
+        """Aim 2, in part: what we answer in frames, against what they do one call at a time."""
+
+        def once() -> Run:
+            return asyncio.run(load(server, self.case, Way.FRAMES, callers=_IN_FRAMES, calls=10 * self.calls))
+
+        ahead = Spread.of([once() for _ in their_runs], _rate).over(Spread.of(their_runs, _rate))
+        what = f"frames, {_IN_FRAMES} callers: calls a second against unary ones of {PYTRITON.name}, {_CALLERS} callers"
+        return [at_least(2, what, ahead, 1, "x")]
 
     def _runs(self, servers: list[ServerProcess]) -> list[list[Run]]:
         """Of each server, in turns."""
