@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from standing import conclude, disturbed, given_back, held, hostile, machine, neighbours, p99_ms, say, soaked
+from standing import conclude, disturbed, given_back, held, hostile, machine, neighbours, of_connections, say, soaked
 
 _QUIET_S = 10.0
 _FIRST_S = 5.0
@@ -58,11 +58,7 @@ def main(
             "connections": connections,
             "seconds": seconds,
             "ended_by_the_server": ended,
-            "kib_a_connection": round((most.rss_mib - fresh.rss_mib) * 1024 / connections, 1),
-            "neighbours_p99_ms": [p99_ms(quiet), p99_ms(during)],
-            "neighbours_failed": during.failed,
-            "fds": [fresh.fds, before.fds, most.fds, after.fds],
-            "rss_mib": [round(each.rss_mib, 1) for each in (fresh, before, most, after)],
+            **of_connections(connections, quiet, during, (fresh, before, most, after)),
         },
         faults,
         results,

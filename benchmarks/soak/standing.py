@@ -97,6 +97,25 @@ def p99_ms(run: Run) -> float:
     return round(pooled_latency_s([run], 99) * 1e3, 2)
 
 
+def of_connections(connections: int, quiet: Run, during: Run, held: tuple[Held, Held, Held, Held]) -> dict[str, Any]:
+    """Figures of so many connections that want nothing: what one takes, and what others noticed.
+
+    Args:
+        connections: How many.
+        quiet: The neighbours' run without them.
+        during: With them.
+        held: By the server that is fresh, after a first round, at most, and in the end.
+    """
+    fresh, _, most, _ = held
+    return {
+        "kib_a_connection": round((most.rss_mib - fresh.rss_mib) * 1024 / connections, 1),
+        "neighbours_p99_ms": [p99_ms(quiet), p99_ms(during)],
+        "neighbours_failed": during.failed,
+        "fds": [each.fds for each in held],
+        "rss_mib": [round(each.rss_mib, 1) for each in held],
+    }
+
+
 @contextlib.contextmanager
 def soaked(config: str = "", workers: int = 1, model: Callable[[Path], Path] = tiny) -> Iterator[ServerProcess]:
     """A server with one model, which `model` writes into a folder; told `config` in TOML."""
@@ -139,5 +158,5 @@ def say(text: str) -> None:
 
 __all__ = [
     "INPUTS", "MODEL", "Held", "conclude", "disturbed", "given_back", "held", "hostile", "machine", "neighbours",
-    "p99_ms", "say", "soaked",
+    "of_connections", "p99_ms", "say", "soaked",
 ]  # fmt: skip
