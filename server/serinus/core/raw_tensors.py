@@ -15,11 +15,12 @@ from serinus.core.predictor import Tensor
 MOST_AXES = 32  # what every numpy that is supported can hold
 MOST_STRINGS = 1 << 18  # of one tensor: 60 ms of making objects, which the event loop waits for
 
+_WORTH_A_VIEW_BYTES = 1 << 15  # to make one takes less than to copy so many
 _LENGTH = struct.Struct("<I")
 _LARGEST = (1 << 31) - 1
 
 
-def tensor_from_raw(name: str, dtype: DType, shape: tuple[int, ...], raw: bytes) -> Tensor:
+def tensor_from_raw(name: str, dtype: DType, shape: tuple[int, ...], raw: bytes | memoryview) -> Tensor:
     """A read-only view of `raw`, or for BYTES an object array of `bytes`.
 
     Raises:
@@ -27,7 +28,7 @@ def tensor_from_raw(name: str, dtype: DType, shape: tuple[int, ...], raw: bytes)
     """
     elements = element_count(name, shape)
     if dtype is DType.BYTES:
-        return _bytes_tensor(name, elements, raw).reshape(shape)
+        return _bytes_tensor(name, elements, bytes(raw)).reshape(shape)
     numpy = dtype.numpy
     expected = elements * numpy.itemsize
     if len(raw) != expected:
@@ -110,8 +111,10 @@ def _wrong_bytes(name: str, expected: str, got: str) -> InvalidInput:
     return InvalidInput(f"input {name!r}: BYTES: expected {expected}, got {got}", reason="WRONG_SIZE", field=name)
 
 
-def raw_from_tensor(tensor: Tensor) -> bytes:
-    """The bytes of an array."""
+def raw_from_tensor(tensor: Tensor) -> bytes | memoryview:
+    """The bytes of an array: a view of a large one, where it can be had, so that joining them copies them only once."""
     if tensor.dtype.hasobject:
         return b"".join([_LENGTH.pack(len(element)) + element for element in tensor.ravel().tolist()])
+    if tensor.nbytes >= _WORTH_A_VIEW_BYTES and tensor.flags.c_contiguous:
+        return tensor.reshape(-1).view(np.uint8).data  # by way of numbers: bfloat16 has no buffer of its own
     return tensor.tobytes()

@@ -12,6 +12,7 @@ from serinus.core.traffic import Trigger
 from serinus.core.version import ModelVersion
 from serinus.transport.attributes import NOTHING_SAID, Said, together
 from serinus.transport.deadlines import Budgets
+from serinus.transport.large_contents import NO_CONTENTS, Contents
 from serinus.transport.wire import KeptPrefixes, length_tag, nested, number_tag, varint
 from serinus.transport.wire_limits import check_text
 from serinus_api.v1 import predict_pb2 as pb
@@ -46,6 +47,7 @@ class PredictDecoder:
         now: float,
         remaining_s: float | None,
         said: Said = NOTHING_SAID,
+        contents: Contents = NO_CONTENTS,
     ) -> Request:
         """Decode one call.
 
@@ -55,6 +57,7 @@ class PredictDecoder:
             now: Event-loop time in seconds.
             remaining_s: Until the gRPC deadline, or None.
             said: In its metadata, or its stream's; what the call says itself has precedence.
+            contents: Data of inputs that was taken out of it before it was parsed.
 
         Raises:
             InvalidInput: it breaks a rule of the protocol.
@@ -68,7 +71,7 @@ class PredictDecoder:
             check_text("tenant", tenant, field="tenant")
         number, timeout_us = wire.criticality, wire.timeout_us
         return Request(
-            inputs=decode_tensors(wire.inputs, max_inputs=self._max_inputs),
+            inputs=decode_tensors(wire.inputs, max_inputs=self._max_inputs, contents=contents),
             deadline=self._budgets.deadline(now, remaining_s, timeout_us),
             arrived=now,
             model=wire.model,
@@ -95,8 +98,15 @@ def _criticality(number: int) -> Criticality:
     return criticality
 
 
-def decode_tensors(wire: Sequence[pb.Tensor], *, max_inputs: int) -> dict[str, Tensor]:
+def decode_tensors(
+    wire: Sequence[pb.Tensor], *, max_inputs: int, contents: Contents = NO_CONTENTS
+) -> dict[str, Tensor]:
     """Inputs by name, as views of what was received.
+
+    Args:
+        wire: As parsed.
+        max_inputs: Most of them.
+        contents: In place of the data of some, by their places.
 
     Raises:
         InvalidInput: too many, a name twice, a type that there is not, bytes that are not what the shape says.
@@ -104,7 +114,7 @@ def decode_tensors(wire: Sequence[pb.Tensor], *, max_inputs: int) -> dict[str, T
     if len(wire) > max_inputs:
         raise InvalidInput(f"expected at most {max_inputs} inputs, got {len(wire)}", reason="TOO_MANY_INPUTS")
     tensors: dict[str, Tensor] = {}
-    for tensor in wire:
+    for place, tensor in enumerate(wire):
         name = tensor.name
         dtype = FROM_WIRE.get(tensor.dtype)
         if dtype is None:
@@ -115,7 +125,8 @@ def decode_tensors(wire: Sequence[pb.Tensor], *, max_inputs: int) -> dict[str, T
             )
         if name in tensors:
             raise InvalidInput(f"input {name!r}: expected once, got it again", reason="DUPLICATE_INPUT", field=name)
-        tensors[name] = tensor_from_raw(name, dtype, tuple(tensor.shape), tensor.data)
+        data = contents.get(place) if contents else None
+        tensors[name] = tensor_from_raw(name, dtype, tuple(tensor.shape), tensor.data if data is None else data)
     return tensors
 
 
@@ -161,7 +172,7 @@ class PredictEncoder:
 
     def encode(self, request: Request, response: Response) -> bytes:
         """The answer to `request`."""
-        parts = [self._answerer(response.answered_by)]
+        parts: list[bytes | memoryview] = [self._answerer(response.answered_by)]
         for name, tensor in response.outputs.items():
             data = raw_from_tensor(tensor)
             parts += (self._prefixes.of(name, tensor, len(data)), data)

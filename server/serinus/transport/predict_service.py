@@ -13,12 +13,14 @@ from serinus.transport.attributes import said_in
 from serinus.transport.drain import Drain
 from serinus.transport.frames import FrameStream
 from serinus.transport.guard import Context
+from serinus.transport.large_contents import take_contents
 from serinus.transport.predict_codec import PredictDecoder, PredictEncoder, tensor_info
 from serinus.transport.service import parse, service, typed
 from serinus.transport.wire_limits import WireLimits
 from serinus_api.v1 import predict_pb2 as pb
 
 NAME = "serinus.v1.PredictService"
+_DATA_OF_INPUTS = (pb.PredictRequest.INPUTS_FIELD_NUMBER, pb.Tensor.DATA_FIELD_NUMBER)
 
 
 class PredictService:
@@ -59,12 +61,14 @@ class PredictService:
 
     async def _predict(self, message: bytes, context: Context) -> bytes:
         try:
+            around, contents = take_contents(message, *_DATA_OF_INPUTS)
             request = self._decoder.decode(
-                parse(pb.PredictRequest, message, self._limits),
+                parse(pb.PredictRequest, around, self._limits),
                 size_bytes=len(message),
                 now=monotonic(),
                 remaining_s=context.time_remaining(),
                 said=said_in(context.invocation_metadata()),
+                contents=contents,
             )
         except ServerError as error:
             self._metrics.refused(error.reason)

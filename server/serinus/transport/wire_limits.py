@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 
 from serinus.core.errors import InvalidInput
 from serinus.core.raw_tensors import MOST_AXES
+from serinus.transport.wire_fields import extent, varint_at
 
 _LONGEST_TEXT = 256
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -139,8 +140,8 @@ def _walk(message: bytes, position: int, end: int, fields: Mapping[int, _Field],
         left -= 1
         if left < 0:
             raise _too_many("message", "more", _MOST_FIELDS)
-        tag, position = _varint(message, position, end)
-        start, position = _extent(message, tag & 7, position, end)
+        tag, position = varint_at(message, position, end)
+        start, position = extent(message, tag & 7, position, end)
         field = fields.get(tag >> 3)
         if field is None:
             continue
@@ -155,42 +156,9 @@ def _walk(message: bytes, position: int, end: int, fields: Mapping[int, _Field],
     return left
 
 
-def _extent(message: bytes, kind: int, position: int, end: int) -> tuple[int, int]:
-    """Where the content of a field starts and ends, by the wire type in its tag."""
-    match kind:
-        case 0:
-            return position, _varint(message, position, end)[1]
-        case 1:
-            return position, position + 8
-        case 2:
-            length, start = _varint(message, position, end)
-            return start, start + length
-        case 3 | 4:  # the tags around a group: its fields count as the message's own
-            return position, position
-        case 5:
-            return position, position + 4
-        case _:
-            return position, end
-
-
 def _too_long(field: _Field, length: int) -> InvalidInput:
     if field.name == "shape":
         return _too_many("shape", "more", MOST_AXES)
     return InvalidInput(
         f"{field.name}: expected at most {field.longest} bytes, got {length}", reason="TEXT_TOO_LONG", field=field.name
     )
-
-
-def _varint(message: bytes, position: int, end: int) -> tuple[int, int]:
-    """The number at `position` and where it ends; a broken one ends the walk."""
-    if position < end and (value := message[position]) < 0x80:  # noqa: PLR2004 - no continuation bit: nearly always
-        return value, position + 1
-    value = shift = 0
-    while position < end and shift < 64:  # noqa: PLR2004 - a varint holds 64 bits
-        byte = message[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:  # noqa: PLR2004 - the continuation bit
-            return value, position
-        shift += 7
-    return 0, end

@@ -1,7 +1,7 @@
 """Reads a ModelInferRequest of the Open Inference Protocol into a `Request`."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from serinus.core.predictor import Request, Tensor
 from serinus.core.raw_tensors import element_count, object_array, tensor_from_raw
 from serinus.transport.attributes import NOTHING_SAID, Said, criticality_named
 from serinus.transport.deadlines import Budgets
+from serinus.transport.large_contents import take_contents
 from serinus.transport.oip.repeats import Repeats
 from serinus.transport.service import parse
 from serinus.transport.status import printable
@@ -121,16 +122,18 @@ class InferDecoder:
         )
 
     def _read(self, message: bytes) -> tuple[_Meaning, dict[str, Tensor]]:
-        wire = parse(oip.ModelInferRequest, message, self._limits)
+        around, contents = take_contents(message, oip.ModelInferRequest.RAW_INPUT_CONTENTS_FIELD_NUMBER)
+        wire = parse(oip.ModelInferRequest, around, self._limits)
         check_text("id", wire.id)
         meaning = _Meaning(model=wire.model_name, version=wire.model_version, request_id=wire.id)
         if wire.parameters:
             _take_parameters(meaning, wire.parameters)
         if wire.outputs:
             meaning.outputs, meaning.classify = _outputs(wire.outputs)
-        inputs = self._inputs(wire)
+        raws = [contents.get(place, raw) for place, raw in enumerate(wire.raw_input_contents)]
+        inputs = self._inputs(wire, raws)
         if not wire.id:  # who names each call repeats none
-            self._repeats.learn(message, meaning, inputs, wire.raw_input_contents)
+            self._repeats.learn(message, meaning, inputs, raws)
         return meaning, inputs
 
     def id_of(self, message: bytes) -> str:
@@ -145,9 +148,8 @@ class InferDecoder:
             return printable(request_id)
         return request_id
 
-    def _inputs(self, wire: oip.ModelInferRequest) -> dict[str, Tensor]:
+    def _inputs(self, wire: oip.ModelInferRequest, raws: Sequence[bytes | memoryview]) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = {}
-        raws = wire.raw_input_contents
         count = len(wire.inputs)
         if raws and len(raws) != count:
             raise InvalidInput(

@@ -45,7 +45,7 @@ class InferEncoder:
         Raises:
             InvalidInput: an output that is to be classified holds no numbers.
         """
-        parts = [self._answerer(response.answered_by)]
+        parts: list[bytes | memoryview] = [self._answerer(response.answered_by)]
         if request.request_id:
             parts.append(nested(_ID, request.request_id.encode()))
         if response.route is not _USUAL:

@@ -58,7 +58,9 @@ class Repeats(Generic[Meant]):
             name: np.ndarray(shape, dtype, message, offset) for name, dtype, shape, offset in pattern.tensors
         }
 
-    def learn(self, message: bytes, meant: Meant, inputs: Mapping[str, Tensor], raws: Sequence[bytes]) -> None:
+    def learn(
+        self, message: bytes, meant: Meant, inputs: Mapping[str, Tensor], raws: Sequence[bytes | memoryview]
+    ) -> None:
         """Remember a request that was decoded, if it is of the kind that can be known again.
 
         Args:
