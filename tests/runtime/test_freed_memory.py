@@ -2,12 +2,13 @@
 
 import ctypes
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from serinus.runtime.freed_memory import FreedMemory, give_back
+from serinus.runtime.freed_memory import FreedMemory, give_back, keep_little
 
 _BLOCK_BYTES = 100_000  # small enough to come from the heap
 _BLOCKS = 640
@@ -18,9 +19,62 @@ def _resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-@pytest.mark.skipif(
+only_glibc = pytest.mark.skipif(
     sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="only glibc can be asked"
 )
+
+# Each thread, and with it each arena, allocates two blocks while all others do, and then frees them.
+_LARGE_CALLS = """
+import resource, sys, threading
+from serinus.runtime.freed_memory import give_back, keep_little
+
+if sys.argv[1] == "little":
+    assert keep_little({})
+together, over = threading.Barrier(5), threading.Event()
+
+def resident_bytes():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+
+def call():
+    for _ in range(10):
+        together.wait()
+        blocks = [bytearray(14 << 20), bytearray(14 << 20)]
+        together.wait()
+        del blocks
+    together.wait()
+    over.wait()
+
+before = resident_bytes()
+for _ in range(4):
+    threading.Thread(target=call).start()
+for _ in range(21):
+    together.wait()
+give_back()
+print(resident_bytes() - before)
+over.set()
+"""
+
+
+@only_glibc
+def test_large_blocks_go_back_whichever_arena_they_are_of():
+    """Without being told, the C library keeps a block for each of four threads, and giving back does not reach it."""
+    little, much = (
+        int(subprocess.run([sys.executable, "-c", _LARGE_CALLS, how], check=True, capture_output=True).stdout)
+        for how in ("little", "as ever")
+    )
+    assert little < 14 << 20
+    assert much > 28 << 20, "then nothing needs to be told any more"
+
+
+@pytest.mark.parametrize(
+    "environ", [{"MALLOC_ARENA_MAX": "2"}, {"GLIBC_TUNABLES": "glibc.malloc.trim_threshold=131072"}]
+)
+def test_what_an_operator_says_of_memory_stands(environ: dict[str, str]):
+    """The C library has been told; what it keeps is no business of ours any more."""
+    assert not keep_little(environ)
+
+
+@only_glibc
 def test_what_lies_free_below_something_in_use_goes_back():
     """The heap cannot shrink below a block that is in use, yet the pages before it are given back."""
     blocks = [bytes([1]) * _BLOCK_BYTES for _ in range(_BLOCKS)]

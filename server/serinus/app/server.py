@@ -28,6 +28,7 @@ from serinus.config.sections import GrpcSettings, HttpSettings
 from serinus.config.settings import Settings
 from serinus.lifecycle.models import Models
 from serinus.runtime.cpu import cpu_quota
+from serinus.runtime.freed_memory import keep_little
 from serinus.runtime.load_threads import LoadThreads
 from serinus.runtime.machine import machine_fingerprint
 from serinus.runtime.memory import memory_use
@@ -76,6 +77,7 @@ async def running_server(
             protobuf is slow. What was started by then is gone.
     """
     _require_fast_protobuf()
+    keep_little()
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     pressure = Pressure(high=settings.overload.memory_high, full=settings.overload.memory_full)
