@@ -8,6 +8,8 @@ import pytest
 
 from serinus.cli.demo.package import find_model
 
+pytestmark = pytest.mark.timeout(600)  # half a minute of two cores, which others may be busy with
+
 
 def _demo(*arguments: str) -> str:
     ended = subprocess.run(
