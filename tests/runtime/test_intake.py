@@ -305,7 +305,7 @@ async def test_a_model_that_never_answers_is_given_up(tmp_path):
         "TOO_SLOW",
         "loading and warming up takes more than 1.5 s",
     )
-    assert 1.5 <= time.monotonic() - started < 3
+    assert 1.5 <= time.monotonic() - started < 60  # it would take days
 
 
 async def test_a_system_without_room_for_a_process_is_no_fault_of_the_model(tmp_path):
@@ -331,16 +331,19 @@ async def test_nobody_waiting_ends_the_child(tmp_path):
         await asyncio.wait((examining, waiting))
         assert examining.cancelled()
         assert waiting.cancelled()
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 30, "they have a minute each"
         assert set(children()) <= others
     staged(tmp_path, models.tabular())
     assert (await intake.examine(tmp_path, "model.onnx", ModelOptions())).signature.is_batched
 
 
+CHILD_S = 40.0  # to start Python on a machine whose cores are all busy
+
+
 def ending(code: str) -> Intake:
     """An intake whose child does something else than it should."""
     return Intake(
-        IntakeLimits(timeout_s=5, memory_bytes=512 * MIB), command=(sys.executable, "-c", f"import os, sys; {code}")
+        IntakeLimits(timeout_s=CHILD_S, memory_bytes=512 * MIB), command=(sys.executable, "-c", f"import os, sys; {code}")
     )
 
 
@@ -357,7 +360,7 @@ def ending(code: str) -> Intake:
                 "the process that loaded it was killed by the system, most often for want of memory",
             ),
         ),
-        ("os.kill(os.getpid(), 24)", ("TOO_SLOW", "loading and warming up takes more than 5 s")),
+        ("os.kill(os.getpid(), 24)", ("TOO_SLOW", "loading and warming up takes more than 40 s")),
         ("sys.exit(3)", NO_ANSWER),
         ("print('hello')", NO_ANSWER),
         ("print('[' * 100_000)", NO_ANSWER),
@@ -379,7 +382,7 @@ async def test_what_a_child_starts_ends_with_it(tmp_path):
     code = "p = os.fork() or os.execv(sys.executable, [sys.executable, '-c', 'import time; time.sleep(60)'])"
     started = time.monotonic()
     await refusal(ending(code), staged(tmp_path, models.tabular()))
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < CHILD_S / 2, "its pipes were not waited for"
 
 
 LOOK = r"""
@@ -409,7 +412,7 @@ async def test_the_child_has_little_to_lose():
         (sys.executable, "-c", LOOK, str(os.getpid()), "60"),
         request=b"",
         environment=intake._environment,
-        timeout_s=20,
+        timeout_s=60,
     )
     ended = await child.ended()
     assert (ended.end, ended.code) == (End.EXITED, 0), ended.errors
@@ -465,7 +468,7 @@ def test_a_child_does_not_outlive_a_server_that_is_killed(tmp_path):
     """The system sees to it; nobody else could."""
     staged(tmp_path, models.slow(2**40))
     command = (sys.executable, "-c", EXAMINING, str(tmp_path))
-    give_up = time.monotonic() + 20
+    give_up = time.monotonic() + 60
     with subprocess.Popen(command, env={"TMPDIR": str(tmp_path)}) as server:
         while not (found := children(server.pid)) and time.monotonic() < give_up:
             time.sleep(0.02)
