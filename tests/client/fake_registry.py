@@ -460,7 +460,7 @@ class FakeRegistryThread:
 
         self._thread = threading.Thread(target=lambda: asyncio.run(main()), daemon=True)
         self._thread.start()
-        assert started.wait(10)
+        assert started.wait(60)
         return ready[0]
 
     def __exit__(self, *_):

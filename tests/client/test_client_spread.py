@@ -40,7 +40,7 @@ def client(target, **options):
 
 async def until(true):
     """Wait for what other tasks bring about."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not true():  # noqa: ASYNC110 - the servers and the client under test tell nobody
             await asyncio.sleep(0.002)
 

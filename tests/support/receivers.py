@@ -48,7 +48,7 @@ class Receiver:
 
     async def has(self, count: int) -> None:
         """Wait until so many requests came in."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.requests) < count:
                 self._news.clear()
                 await self._news.wait()

@@ -139,7 +139,7 @@ async def streaming(framing: Framing, context: FakeContext) -> AsyncIterator["as
     try:
         yield task
         context.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await asyncio.wait((task,))
     finally:
         task.cancel()

@@ -130,7 +130,7 @@ async def ended_by(
     predictor.let_go(3)
     await settle()
     act(context, task)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await asyncio.wait((task,))
     await settle()
     return task

@@ -121,7 +121,7 @@ async def test_a_client_that_vanishes_leaves_nothing_behind(way: str, size_bytes
 async def test_a_stream_whose_deadline_passes_leaves_nothing_behind():
     """While the server waits for the client to take a message."""
     predictor = Answers(opened=False, size_bytes=3 * MIB)
-    async with stream(Framing(predictor).serve, timeout_s=0.5) as found:
+    async with stream(Framing(predictor).serve, timeout_s=2.0) as found:
         await found.call.write(frame(*range(1, 5)))
         await predictor.until_inside(4)
         predictor.let_go(1, 2, 3)

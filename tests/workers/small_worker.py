@@ -29,7 +29,7 @@ async def main(manner: str, place: Assignment) -> None:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         else:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            await channel.request("ready", await channel.request("settings", {}, timeout_s=10), timeout_s=10)
+            await channel.request("ready", await channel.request("settings", {}, timeout_s=60), timeout_s=60)
         await told.wait()
 
 

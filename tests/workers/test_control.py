@@ -11,7 +11,7 @@ from serinus.core.errors import NotFound
 from serinus.workers.control import MOST_BYTES, ChannelLost, ControlChannel, NotAnswered
 from tests.support.virtual_loop import virtual
 
-SOON_S = 5.0
+SOON_S = 60.0
 
 
 async def double(body: dict) -> dict:

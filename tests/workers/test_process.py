@@ -49,7 +49,7 @@ async def worker(manner: str = "obedient"):
         yield started
     finally:
         started.process.kill()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await listening
         assert started.end is not None
 
@@ -58,27 +58,27 @@ async def test_a_worker_is_told_what_to_do_and_says_when_it_does():
     """Both ask; its place and process number are its own."""
     async with worker() as started:
         process = started.process
-        await asyncio.wait_for(process.ready.wait(), 20)
+        await asyncio.wait_for(process.ready.wait(), 60)
         assert process.announced == {"a": "setting"}
-        assert await process.ask("pid", {}, timeout_s=5) == {"pid": process.pid, "place": "3/4"}
+        assert await process.ask("pid", {}, timeout_s=60) == {"pid": process.pid, "place": "3/4"}
 
 
 @pytest.mark.parametrize(("company", "record"), [(Company.STAYS, "True"), (Company.LEAVES, "False")])
 async def test_a_worker_that_is_told_to_leave_goes_by_itself(company, record):
     """It hears whether others stay; what it wrote into its record is there afterwards."""
     async with worker() as started:
-        await asyncio.wait_for(started.process.ready.wait(), 20)
-        await started.process.leave(20, company)
+        await asyncio.wait_for(started.process.ready.wait(), 60)
+        await started.process.leave(60, company)
         assert started.end == WorkerEnd(3, started.process.pid, "exit 0", True, False, started.end.record)
         assert started.record == record
         with pytest.raises(ChannelLost):
-            await started.process.ask("pid", {}, timeout_s=5)
+            await started.process.ask("pid", {}, timeout_s=60)
 
 
 async def test_a_worker_that_does_not_go_is_killed():
     """After the time that it was given."""
     async with worker("deaf") as started:
-        await asyncio.wait_for(started.process.ready.wait(), 20)
+        await asyncio.wait_for(started.process.ready.wait(), 60)
         await started.process.leave(0.2, Company.STAYS)
         assert (started.end.how, started.end.was_told, started.process.how) == ("signal 9", True, "signal 9")
 
@@ -86,9 +86,9 @@ async def test_a_worker_that_does_not_go_is_killed():
 async def test_a_worker_that_dies_is_known_to_have_died():
     """Of what, and that nobody told it to."""
     async with worker() as started:
-        await asyncio.wait_for(started.process.ready.wait(), 20)
+        await asyncio.wait_for(started.process.ready.wait(), 60)
         os.kill(started.process.pid, signal.SIGSEGV)
-        await asyncio.wait_for(started.process.gone.wait(), 20)
+        await asyncio.wait_for(started.process.gone.wait(), 60)
         assert (started.end.how, started.end.was_told) == ("signal 11", False)
 
 

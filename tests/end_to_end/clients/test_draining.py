@@ -21,7 +21,7 @@ TRIPS = 50_000  # of a call that is in flight: about a tenth of a second
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
 
-GRACE_S = 4
+GRACE_S = 30  # of which calls in flight need a second, on a machine whose cores are all busy a few
 
 
 @pytest.fixture
