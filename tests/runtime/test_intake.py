@@ -343,7 +343,8 @@ CHILD_S = 40.0  # to start Python on a machine whose cores are all busy
 def ending(code: str) -> Intake:
     """An intake whose child does something else than it should."""
     return Intake(
-        IntakeLimits(timeout_s=CHILD_S, memory_bytes=512 * MIB), command=(sys.executable, "-c", f"import os, sys; {code}")
+        IntakeLimits(timeout_s=CHILD_S, memory_bytes=512 * MIB),
+        command=(sys.executable, "-c", f"import os, sys; {code}"),
     )
 
 
