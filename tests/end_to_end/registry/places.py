@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import sqlite3
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from serinus_client import NO_RETRIES, AsyncClient, SerinusError
 from tests.end_to_end.registry.nursery import ForkedServer, Nursery
 from tests.support import models
 from tests.support.invariants import Answer, assert_no_leak, failure
+from tests.support.running_clock import RunningClock, running_clock
 
 ROW = {"x": np.array([[1, 2]], np.float32)}
 _REGISTER = "/serinus.v1.RegistryService/RegisterModel"
@@ -56,11 +56,12 @@ def golden(factor: float) -> bytes:
 
 async def eventually(check: Callable[[], Awaitable[bool]], within_s: float = _PATIENCE_S) -> float:
     """Wait until `check` is true; seconds that it took. AssertionError if it takes longer than `within_s`."""
-    started = time.perf_counter()
-    while not await check():
-        assert time.perf_counter() - started < within_s, f"not so within {within_s} s"
-        await asyncio.sleep(PAUSE_S)
-    return time.perf_counter() - started
+    with running_clock() as clock:
+        started = clock.now()
+        while not await check():
+            assert clock.now() - started < within_s, f"not so within {within_s} s"
+            await asyncio.sleep(PAUSE_S)
+        return clock.now() - started
 
 
 async def refusal(call: Awaitable[object], kind: type[SerinusError], reason: str, *words: str) -> SerinusError:
@@ -151,21 +152,22 @@ class Place:
     async def undisturbed(self) -> AsyncIterator[list[float]]:
         """I6: somebody calls another model all the while, and every answer is right; seconds that each call took."""
         over, took = asyncio.Event(), []
-        async with AsyncClient(self.server.address, retry=NO_RETRIES) as client:
-            calling = asyncio.create_task(_call(client, over, took))
-            try:
-                yield took
-            finally:
-                over.set()
-                await calling
+        with running_clock() as clock:
+            async with AsyncClient(self.server.address, retry=NO_RETRIES) as client:
+                calling = asyncio.create_task(_call(client, over, took, clock))
+                try:
+                    yield took
+                finally:
+                    over.set()
+                    await calling
         assert took, "nobody called"
 
 
-async def _call(client: AsyncClient, over: asyncio.Event, took: list[float]) -> None:
+async def _call(client: AsyncClient, over: asyncio.Event, took: list[float], clock: RunningClock) -> None:
     while not over.is_set():
-        started = time.perf_counter()
+        started = clock.now()
         answer = await client.predict("neighbour", ROW)
-        took.append(time.perf_counter() - started)
+        took.append(clock.now() - started)
         assert (answer["y"] == 7 * ROW["x"]).all()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(over.wait(), PAUSE_S)

@@ -5,7 +5,6 @@ import collections
 import contextlib
 import dataclasses
 import itertools
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from serinus_client import AsyncClient, SerinusError
+from tests.support.running_clock import RunningClock, running_clock
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -45,7 +45,7 @@ class Tally:
         rescued: Of them those that another than the chosen version answered, by the reason.
         wrong: Answers that are not what their version answers, a sentence each.
         failed: Calls that ended with an error.
-        took_s: Seconds of each call.
+        took_s: Seconds of each call, without those in which the machine stood still.
     """
 
     answered: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
@@ -76,30 +76,31 @@ async def calling(
         iter(questions, None) if callable(questions) else itertools.cycle(questions)  # type: ignore[arg-type] # a question is never None
     )
 
-    async def call() -> None:
+    async def call(clock: RunningClock) -> None:
         while not over.is_set():
-            await ask(client, model, next(endless), tally)
+            await _ask(client, model, next(endless), tally, clock)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(over.wait(), pause_s)
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(callers):
-            group.create_task(call())
-        try:
-            yield tally
-        finally:
-            over.set()
+    with running_clock() as clock:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(callers):
+                group.create_task(call(clock))
+            try:
+                yield tally
+            finally:
+                over.set()
 
 
-async def ask(client: AsyncClient, model: str, question: Question, tally: Tally) -> None:
+async def _ask(client: AsyncClient, model: str, question: Question, tally: Tally, clock: RunningClock) -> None:
     """Make one call, and write down how it ended."""
-    started = time.perf_counter()
+    started = clock.now()
     try:
         answer = await client.call(model, question.inputs, **question.options)
     except SerinusError as error:
         tally.failed.append(error)
         return
-    tally.took_s.append(time.perf_counter() - started)
+    tally.took_s.append(clock.now() - started)
     tally.answered[answer.version] += 1
     tally.routes[answer.route] += 1
     if answer.fallback:
