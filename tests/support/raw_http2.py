@@ -11,7 +11,7 @@ import hpack
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _HEAD_BYTES = 9
-_LONGEST_S = 10.0
+_LONGEST_S = 30.0
 
 
 class Kind(enum.IntEnum):
@@ -134,3 +134,14 @@ async def many_connected(port: int, count: int) -> AsyncIterator[Sequence[RawCon
     """So many connections."""
     async with contextlib.AsyncExitStack() as block:
         yield [await block.enter_async_context(connected(port)) for _ in range(count)]
+
+
+@contextlib.asynccontextmanager
+async def many_begun(port: int, said: Sequence[bytes]) -> AsyncIterator[Sequence[RawConnection]]:
+    """One connection for each of these beginnings, which is sent at once: a server gives none of them much time."""
+    async with contextlib.AsyncExitStack() as block:
+        connections = []
+        for beginning in said:
+            connections.append(await block.enter_async_context(connected(port)))
+            await connections[-1].send(beginning)
+        yield connections

@@ -15,6 +15,7 @@ from tests.support.raw_http2 import (
     RawConnection,
     call_headers,
     frame,
+    many_begun,
     many_connected,
 )
 
@@ -45,9 +46,8 @@ BEGINNINGS = {
 async def test_connections_that_never_become_calls(impatient: World):
     """Rows 35, 36: two hundred are told why, and closed, while others are answered; their files come back."""
     said = [(beginning, goaway) for beginning, goaway in BEGINNINGS.values() for _ in range(MANY // 4)]
-    async with impatient.standing(), many_connected(impatient.server.grpc_port, len(said)) as connections:
-        for connection, (beginning, _) in zip(connections, said, strict=True):
-            await connection.send(beginning)
+    beginnings = [beginning for beginning, _ in said]
+    async with impatient.standing(), many_begun(impatient.server.grpc_port, beginnings) as connections:
         await asyncio.gather(*(connection.ended() for connection in connections))
     for connection, (beginning, goaway) in zip(connections, said, strict=True):
         # Two clocks run equally long for those who have not even greeted; either may end them.
@@ -57,11 +57,8 @@ async def test_connections_that_never_become_calls(impatient: World):
 
 async def test_a_call_that_comes_byte_by_byte_ends_at_its_deadline(impatient: World):
     """Row 35: grpc core ends it, whatever has come; no model has heard of it."""
-    headers = call_headers(INFER, ("grpc-timeout", "500m"))
-    async with impatient.standing(), many_connected(impatient.server.grpc_port, MANY) as connections:
-        for connection in connections:
-            await connection.greet()
-            await connection.send(frame(Kind.HEADERS, headers, flags=END_HEADERS, stream=1))
+    headers = frame(Kind.HEADERS, call_headers(INFER, ("grpc-timeout", "500m")), flags=END_HEADERS, stream=1)
+    async with impatient.standing(), many_begun(impatient.server.grpc_port, [GREETED + headers] * MANY) as connections:
         await asyncio.gather(*(_dawdle(connection) for connection in connections))
         for connection in connections:
             assert connection.heard[Kind.RST_STREAM] or connection.goaway is not None, connection.heard
@@ -72,13 +69,9 @@ async def test_calls_that_never_come_whole_end_with_their_connection(impatient: 
 
     Every other one says that it is over before it has sent a message; grpc.aio never answers it.
     """
-    async with impatient.standing(), many_connected(impatient.server.grpc_port, MANY) as connections:
-        for connection in connections:
-            await connection.greet()
-        for connection in connections[::2]:
-            await connection.send(OPENED)
-        for connection in connections[1::2]:
-            await connection.send(frame(Kind.HEADERS, call_headers(INFER), flags=END_HEADERS | END_STREAM, stream=1))
+    over = frame(Kind.HEADERS, call_headers(INFER), flags=END_HEADERS | END_STREAM, stream=1)
+    said = [GREETED + OPENED, GREETED + over] * (MANY // 2)
+    async with impatient.standing(), many_begun(impatient.server.grpc_port, said) as connections:
         await asyncio.gather(*(_dawdle(connection) for connection in connections[::2]))
         await asyncio.gather(*(connection.ended() for connection in connections))
     assert {connection.goaway for connection in connections} == {(2, "max connection age")}

@@ -10,7 +10,7 @@ import h2.config
 import h2.connection
 import h2.events
 
-_LONGEST_S = 10
+_LONGEST_S = 30
 _CODES = {str(code.value[0]): code for code in grpc.StatusCode}
 
 
@@ -47,7 +47,7 @@ async def raw_call(
         is_whole: Whether the body ends; otherwise the server waits for more, or does not.
 
     Raises:
-        TimeoutError: nothing ended within 10 s.
+        TimeoutError: nothing ended within 30 s.
     """
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     connection = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
