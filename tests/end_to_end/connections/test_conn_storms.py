@@ -52,7 +52,7 @@ async def _storm(world: World, waves: int) -> tuple[collections.Counter[grpc.Sta
     """Waves of calls and of their cancellations: how they ended; what the server held after half of them and all."""
     call = pb.PredictRequest.FromString(loop_call(1))
     looks, ends = [], collections.Counter[grpc.StatusCode]()
-    stream = world.channel.stream_stream(PREDICT_STREAM)(timeout=60)
+    stream = world.channel.stream_stream(PREDICT_STREAM)(timeout=120)
     for wave in range(waves):
         ids = range(wave * WAVE, (wave + 1) * WAVE)
         await stream.write(pb.PredictFrame(calls=[pb.Call(id=n, request=call) for n in ids]).SerializeToString())
