@@ -18,6 +18,7 @@ class RunningClock:
 
     def __init__(self) -> None:
         self._over = threading.Event()
+        self._lost: list[tuple[float, float]] = []  # from when to when the machine stood
         self._lost_s = 0.0
         self._woke = time.perf_counter()
         self._lock = threading.Lock()
@@ -28,6 +29,11 @@ class RunningClock:
             now = time.perf_counter()
             return now - self._lost_s - self._still_s(now)
 
+    def stood_s(self, began: float, ended: float) -> float:
+        """Seconds between two moments of `time.perf_counter`, of any process, in which the machine stood still."""
+        with self._lock:
+            return sum(max(0.0, min(ended, to) - max(began, since)) for since, to in self._lost)
+
     def _still_s(self, now: float) -> float:
         late_s = now - self._woke - _TICK_S
         return late_s if late_s > _STILL_S else 0.0
@@ -36,7 +42,9 @@ class RunningClock:
         while not self._over.wait(_TICK_S):
             with self._lock:
                 now = time.perf_counter()
-                self._lost_s += self._still_s(now)
+                if still_s := self._still_s(now):
+                    self._lost_s += still_s
+                    self._lost.append((now - still_s, now))
                 self._woke = now
 
     @contextlib.contextmanager

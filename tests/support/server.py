@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import uvloop
 
@@ -27,8 +28,24 @@ from serinus.runtime.freed_memory import give_back
 from serinus.telemetry.logs import configure_logs
 
 _TICK_S = 0.005
+_REMARKABLE_S = 0.02
 _START_S = 60  # a machine whose cores are all busy
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class Lag(NamedTuple):
+    """A timer of the loop that ran late.
+
+    Attributes:
+        began: When the loop last ran in time, by `time.perf_counter`.
+        ended: When it ran the timer.
+        late_s: How late that was; time during which the machine ran something else instead of the loop's thread is not
+            counted.
+    """
+
+    began: float
+    ended: float
+    late_s: float
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,8 +54,7 @@ class Look:
 
     Attributes:
         pid: Which process.
-        lag_s: The latest that the loop ran a timer since the last look, in seconds; time during which the machine ran
-            something else instead of the loop's thread is not counted.
+        lags: How late the loop ran its timers since the last look, where it was remarkable.
         rss_bytes: Memory, once the C library has given back what is free: what it would keep for later is no leak.
         fds: Open files and sockets.
         threads: Threads.
@@ -46,11 +62,17 @@ class Look:
     """
 
     pid: int
-    lag_s: float
+    lags: Sequence[Lag]
     rss_bytes: int
     fds: int
     threads: int
     tasks: int
+
+    @classmethod
+    def told(cls, line: bytes) -> "Look":
+        """What a server has written."""
+        seen = json.loads(line)
+        return cls(**seen | {"lags": [Lag(*lag) for lag in seen["lags"]]})
 
 
 class _LagMeter:
@@ -58,41 +80,44 @@ class _LagMeter:
 
     def __init__(self) -> None:
         self._schedule = os.open(f"/proc/self/task/{threading.get_native_id()}/schedstat", os.O_RDONLY)
-        self._worst_s = 0.0
-        self._slept = self._now()
+        self._lags: list[Lag] = []
+        self._slept, self._waited_s = self._now()
 
-    def _now(self) -> float:
-        """Seconds, of a clock that stands still while the thread waits for a core."""
+    def _now(self) -> tuple[float, float]:
+        """What time it is, and for how long the thread has waited for a core so far."""
         waited_ns = int(os.pread(self._schedule, 128, 0).split()[1])
-        return time.perf_counter() - waited_ns / 1e9
+        return time.perf_counter(), waited_ns / 1e9
 
     def _measure(self) -> None:
-        self._worst_s = max(self._worst_s, self._now() - self._slept - _TICK_S)
+        now, waited_s = self._now()
+        late_s = now - self._slept - _TICK_S - (waited_s - self._waited_s)
+        if late_s >= _REMARKABLE_S:
+            self._lags.append(Lag(self._slept, now, late_s))
 
     async def run(self) -> None:
         while True:
-            self._slept = self._now()
+            self._slept, self._waited_s = self._now()
             await asyncio.sleep(_TICK_S)
             self._measure()
 
-    def take(self) -> float:
-        """The worst lag since the last call, one that is not over yet included."""
+    def take(self) -> Sequence[Lag]:
+        """The lags since the last call, one that is not over yet included."""
         self._measure()
-        worst_s, self._worst_s = self._worst_s, 0.0
-        return worst_s
+        lags, self._lags = self._lags, []
+        return lags
 
 
 async def _look(meter: _LagMeter) -> Look:
-    lag_s = meter.take()
+    lags = meter.take()
     await asyncio.to_thread(give_back)
     meter.take()  # the loop may have waited for the allocator meanwhile, which is the look's doing
-    return _seen(lag_s)
+    return _seen(lags)
 
 
-def _seen(lag_s: float) -> Look:
+def _seen(lags: Sequence[Lag]) -> Look:
     return Look(
         pid=os.getpid(),
-        lag_s=lag_s,
+        lags=lags,
         rss_bytes=int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES,
         fds=len(list(Path("/proc/self/fd").iterdir())),
         threads=len(list(Path("/proc/self/task").iterdir())),
@@ -148,7 +173,7 @@ class WatchedServer:
         self._process.stdin.write(b"look\n")
         line = await asyncio.wait_for(self._process.stdout.readline(), _START_S)
         assert line, f"the server is gone: {self.log.read_text()[-4000:]}"
-        return Look(**json.loads(line))
+        return Look.told(line)
 
 
 @contextlib.asynccontextmanager

@@ -57,7 +57,7 @@ class ForkedServer:
         self._questions.write(b"look\n")
         line = await asyncio.wait_for(self._answers.readline(), _START_S)
         assert line, f"the server is gone: {self.log.read_text()[-4000:]}"
-        return Look(**json.loads(line))
+        return Look.told(line)
 
     async def kill(self) -> None:
         """SIGKILL; returns when it is gone."""
