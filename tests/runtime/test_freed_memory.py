@@ -29,7 +29,7 @@ import resource, sys, threading
 from serinus.runtime.freed_memory import give_back, keep_little
 
 if sys.argv[1] == "little":
-    assert keep_little({})
+    assert keep_little(2, {})
 together, over = threading.Barrier(5), threading.Event()
 
 def resident_bytes():
@@ -71,7 +71,7 @@ def test_large_blocks_go_back_whichever_arena_they_are_of():
 )
 def test_what_an_operator_says_of_memory_stands(environ: dict[str, str]):
     """The C library has been told; what it keeps is no business of ours any more."""
-    assert not keep_little(environ)
+    assert not keep_little(2, environ)
 
 
 @only_glibc

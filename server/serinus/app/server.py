@@ -77,7 +77,7 @@ async def running_server(
             protobuf is slow. What was started by then is gone.
     """
     _require_fast_protobuf()
-    keep_little()
+    keep_little(cpu_quota())
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     pressure = Pressure(high=settings.overload.memory_high, full=settings.overload.memory_full)

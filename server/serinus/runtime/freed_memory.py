@@ -6,6 +6,7 @@ loads depends on which of the C library's arenas their threads came upon. A wave
 
 import asyncio
 import ctypes
+import math
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from typing import Any, Final
 
 _WORTH_BYTES = 32 << 20  # giving back for each small model slowed loading and its neighbours' calls by a third
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of malloc.h
 _OWN_BLOCK_BYTES: Final = 2 << 20
 """Blocks from here on are the system's own and go back when they are freed. Mapping a smaller one anew for each call
 would take longer than the call's other copies do."""
@@ -29,16 +30,25 @@ _malloc_trim = _found("malloc_trim")
 _mallopt = _found("mallopt")
 
 
-def keep_little(environ: Mapping[str, str] = os.environ) -> bool:
+def keep_little(processors: float, environ: Mapping[str, str] = os.environ) -> bool:
     """Let the C library keep little of what is freed, from now on; False if it is another, or was told otherwise.
 
     By itself it learns from the largest block that is freed, up to 32 MiB: from then on such blocks come from its
     arenas, eight for each processor, and at the end of each it keeps up to twice as much, where `give_back` does not
-    reach. Six calls of 14 MiB at once left 100 MiB behind for good.
+    reach. Six calls of 14 MiB at once left 100 MiB behind for good, and calls of all shapes 10 to 16.
+
+    Args:
+        processors: Of the machine, or as many as this process may use: one arena each, and two at least.
+        environ: What an operator says to the C library has precedence.
     """
     if _mallopt is None or "glibc.malloc" in environ.get("GLIBC_TUNABLES", "") or _says_how(environ):
         return False
-    return bool(_mallopt(_M_MMAP_THRESHOLD, _OWN_BLOCK_BYTES) and _mallopt(_M_TRIM_THRESHOLD, 2 * _OWN_BLOCK_BYTES))
+    wanted = {
+        _M_MMAP_THRESHOLD: _OWN_BLOCK_BYTES,
+        _M_TRIM_THRESHOLD: 2 * _OWN_BLOCK_BYTES,
+        _M_ARENA_MAX: max(2, math.ceil(processors)),
+    }
+    return all(_mallopt(parameter, value) for parameter, value in wanted.items())
 
 
 def _says_how(environ: Mapping[str, str]) -> bool:
