@@ -305,7 +305,7 @@ async def test_a_model_that_never_answers_is_given_up(tmp_path):
         "TOO_SLOW",
         "loading and warming up takes more than 1.5 s",
     )
-    assert 1.5 <= time.monotonic() - started < 60  # it would take days
+    assert 1.5 <= time.monotonic() - started < 15  # it would take days
 
 
 async def test_a_system_without_room_for_a_process_is_no_fault_of_the_model(tmp_path):
@@ -331,7 +331,7 @@ async def test_nobody_waiting_ends_the_child(tmp_path):
         await asyncio.wait((examining, waiting))
         assert examining.cancelled()
         assert waiting.cancelled()
-        assert time.monotonic() - started < 30, "they have a minute each"
+        assert time.monotonic() - started < 15, "they have a minute each"
         assert set(children()) <= others
     staged(tmp_path, models.tabular())
     assert (await intake.examine(tmp_path, "model.onnx", ModelOptions())).signature.is_batched

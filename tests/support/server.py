@@ -28,7 +28,8 @@ from serinus.runtime.freed_memory import give_back
 from serinus.telemetry.logs import configure_logs
 
 _TICK_S = 0.005
-_REMARKABLE_S = 0.02
+_REMARKABLE_S = 0.05  # half of what is too late
+_MOST_LAGS = 500  # what one line of a pipe holds
 _START_S = 60  # a machine whose cores are all busy
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -39,13 +40,14 @@ class Lag(NamedTuple):
     Attributes:
         began: When the loop last ran in time, by `time.perf_counter`.
         ended: When it ran the timer.
-        late_s: How late that was; time during which the machine ran something else instead of the loop's thread is not
-            counted.
+        late_s: How late that was.
+        waited_s: For how much of it the machine ran something else instead of the loop's thread.
     """
 
     began: float
     ended: float
     late_s: float
+    waited_s: float
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -90,9 +92,9 @@ class _LagMeter:
 
     def _measure(self) -> None:
         now, waited_s = self._now()
-        late_s = now - self._slept - _TICK_S - (waited_s - self._waited_s)
-        if late_s >= _REMARKABLE_S:
-            self._lags.append(Lag(self._slept, now, late_s))
+        lag = Lag(self._slept, now, now - self._slept - _TICK_S, waited_s - self._waited_s)
+        if lag.late_s - lag.waited_s >= _REMARKABLE_S and len(self._lags) < _MOST_LAGS:
+            self._lags.append(lag)
 
     async def run(self) -> None:
         while True:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from open_inference import grpc_service_pb2 as oip
 from serinus.core.errors import InvalidInput
+from serinus.core.predictor import Request
 from serinus.transport.deadlines import Budgets
 from serinus.transport.large_contents import LARGE_BYTES, take_contents
 from serinus.transport.oip.decode import InferDecoder
@@ -98,37 +99,51 @@ def test_a_message_that_is_cut_off_is_refused(cut: int):
 
 
 LARGE = nested(length_tag(DATA), FILL[:LARGE_BYTES])
+IN_INPUT = nested(length_tag(INPUTS), LARGE)
 ODD = {
     "two contents in one tensor": nested(length_tag(INPUTS), LARGE + nested(length_tag(DATA), b"last")),
     "a group": b"\xa3\x06" + nested(length_tag(INPUTS), LARGE) + b"\xa4\x06" + nested(length_tag(INPUTS), LARGE),
     "more fields than one looks at": nested(length_tag(5), b"y") * 80 + nested(length_tag(INPUTS), LARGE),
-    "a tag of five bytes": b"\x9a\x80\x80\x80\x10" + LARGE[1:] + nested(length_tag(INPUTS), LARGE),
-    "a length with bytes to spare": b"\x1a" + bytes([0x86, 0x80, 0x88, 0x80, 0x00]) + LARGE,
+    "a tag of five bytes": b"\x9a\x80\x80\x80\x00" + IN_INPUT[1:],
+    "a tag of six bytes": b"\x9a\x80\x80\x80\x80\x00" + IN_INPUT[1:],
+    "a tag that is too large": b"\x9a\x80\x80\x80\x10" + IN_INPUT[1:],
+    "a length with bytes to spare": b"\x1a" + bytes([0x84, 0x80, 0x88, 0x80, 0x00]) + LARGE,
     "a field of another type": nested(length_tag(INPUTS), b"\x25abcd" + LARGE),
     "an unknown field": nested(length_tag(99), FILL) + nested(length_tag(INPUTS), LARGE),
 }
 
 
-@pytest.mark.parametrize("message", ODD.values(), ids=ODD)
-def test_odd_layouts(message: bytes):
+REFUSED = {"a tag of six bytes", "a tag that is too large"}
+LEFT_TO_THE_PARSER = {*REFUSED, "two contents in one tensor", "a group", "more fields than one looks at"}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_odd_layouts(kind: str):
     """What no client writes is read all the same, as the parser reads it."""
-    whole, found = read_both_ways(pb.PredictRequest, message, INPUTS, DATA)
+    whole, found = read_both_ways(pb.PredictRequest, ODD[kind], INPUTS, DATA)
     assert found == whole
+    assert (whole is None) == (kind in REFUSED)
+    assert (not take_contents(ODD[kind], INPUTS, DATA)[1]) == (kind in LEFT_TO_THE_PARSER)
 
 
 BUDGETS = Budgets(default_s=60, longest_s=3600)
 
 
+def decoded(message: bytes) -> Request:
+    """A call as its service decodes it."""
+    around, contents = take_contents(message, INPUTS, DATA)
+    return PredictDecoder(budgets=BUDGETS, max_inputs=4).decode(
+        pb.PredictRequest.FromString(around), size_bytes=0, now=0.0, remaining_s=None, contents=contents
+    )
+
+
 def test_a_decoded_input_is_a_view_of_the_message():
     """Nothing of it is copied, and it cannot be written to."""
     wire = predict([LARGE_BYTES])
-    around, contents = take_contents(wire.SerializeToString(), INPUTS, DATA)
-    request = PredictDecoder(budgets=BUDGETS, max_inputs=4).decode(
-        pb.PredictRequest.FromString(around), size_bytes=0, now=0.0, remaining_s=None, contents=contents
-    )
-    (tensor,) = request.inputs.values()
+    message = wire.SerializeToString()
+    (tensor,) = decoded(message).inputs.values()
     assert tensor.tobytes() == FILL[:LARGE_BYTES]
-    assert np.shares_memory(tensor, np.frombuffer(contents[0], np.uint8))
+    assert np.shares_memory(tensor, np.frombuffer(message, np.uint8))
     assert not tensor.flags.writeable
 
 
@@ -137,10 +152,7 @@ def test_texts_of_a_large_input():
     texts = [b"a" * LARGE_BYTES, b"b"]
     data = b"".join(len(text).to_bytes(4, "little") + text for text in texts)
     wire = pb.PredictRequest(inputs=[pb.Tensor(name="t", dtype=pb.DATA_TYPE_BYTES, shape=[2], data=data)])
-    around, contents = take_contents(wire.SerializeToString(), INPUTS, DATA)
-    request = PredictDecoder(budgets=BUDGETS, max_inputs=4).decode(
-        pb.PredictRequest.FromString(around), size_bytes=0, now=0.0, remaining_s=None, contents=contents
-    )
+    request = decoded(wire.SerializeToString())
     assert request.inputs["t"].tolist() == texts
     assert {type(text) for text in request.inputs["t"].tolist()} == {bytes}
 
@@ -162,9 +174,6 @@ def test_a_size_that_is_wrong_is_refused_as_ever():
     """The shape says what is expected."""
     wire = predict([LARGE_BYTES])
     wire.inputs[0].shape[:] = [LARGE_BYTES + 1]
-    around, contents = take_contents(wire.SerializeToString(), INPUTS, DATA)
     with pytest.raises(InvalidInput, match=f"expected {LARGE_BYTES + 1} bytes, got {LARGE_BYTES}") as refused:
-        PredictDecoder(budgets=BUDGETS, max_inputs=4).decode(
-            pb.PredictRequest.FromString(around), size_bytes=0, now=0.0, remaining_s=None, contents=contents
-        )
+        decoded(wire.SerializeToString())
     assert refused.value.reason == "WRONG_SIZE"

@@ -15,6 +15,12 @@ from serinus.core.predictor import Tensor
 MOST_AXES = 32  # what every numpy that is supported can hold
 MOST_STRINGS = 1 << 18  # of one tensor: 60 ms of making objects, which the event loop waits for
 
+LARGE_BYTES = 1 << 17
+"""Of a tensor: from here on it is worth some microseconds not to copy it on the event loop."""
+
+ALIGNMENT_BYTES = 16
+"""Where the contents of `bytes` and of arrays begin: at a multiple of so many."""
+
 _WORTH_A_VIEW_BYTES = 1 << 15  # to make one takes less than to copy so many
 _LENGTH = struct.Struct("<I")
 _LARGEST = (1 << 31) - 1

@@ -16,8 +16,8 @@ _WORTH_BYTES = 32 << 20  # giving back for each small model slowed loading and i
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of malloc.h
 _OWN_BLOCK_BYTES: Final = 4 << 20
-"""Blocks from here on are the system's own and go back when they are freed. Each has to be mapped anew: with 2 MiB,
-calls of 2 MiB took 4 % more processor time, with 4 and 8 none."""
+"""Blocks from here on are the system's own and go back when they are freed. Each has to be mapped anew: with blocks of
+2 MiB, calls of that size took 4 % more processor time."""
 
 
 def _found(name: str) -> Callable[..., Any] | None:
@@ -31,14 +31,15 @@ _mallopt = _found("mallopt")
 
 
 def keep_little(processors: float, environ: Mapping[str, str] = os.environ) -> bool:
-    """Let the C library keep little of what is freed, from now on; False if it is another, or was told otherwise.
+    """Let the C library keep little of what is freed, from now on; False if none can be told, or was told otherwise.
 
-    By itself it learns from the largest block that is freed, up to 32 MiB: from then on such blocks come from its
-    arenas, eight for each processor, and at the end of each it keeps up to twice as much, where `give_back` does not
-    reach. Six calls of 14 MiB at once left 100 MiB behind for good, and calls of all shapes 10 to 16.
+    By itself glibc learns from the largest block that is freed, up to 32 MiB: from then on such blocks come from its
+    arenas, eight for each processor, and at the end of each but the first it keeps up to twice as much, where
+    `give_back` does not reach. Six calls of 14 MiB at once left up to 100 MiB behind for good, and calls of all shapes
+    10 to 16. To be called while there are few threads: arenas that there are stay.
 
     Args:
-        processors: Of the machine, or as many as this process may use: one arena each, and two at least.
+        processors: That this process may use: so many arenas, and two at least.
         environ: What an operator says to the C library has precedence.
     """
     if _mallopt is None or "glibc.malloc" in environ.get("GLIBC_TUNABLES", "") or _says_how(environ):

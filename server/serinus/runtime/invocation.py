@@ -10,6 +10,7 @@ import onnxruntime  # type: ignore[import-untyped]  # it ships no types
 from serinus.core.dtypes import DType
 from serinus.core.errors import InvalidInput, ModelRejected
 from serinus.core.predictor import Tensor, Tensors
+from serinus.core.raw_tensors import ALIGNMENT_BYTES, LARGE_BYTES
 from serinus.core.signature import Signature
 from serinus.runtime.session import Session
 
@@ -43,15 +44,14 @@ def plainly(session: Session, names: Sequence[str], inputs: Tensors, options: An
     """Arrays in, arrays out."""
     # Not through an IOBinding, which takes longer than it saves: 4.3 against 3.6 microseconds with a tiny model, 6.4
     # against 6.3 ms with magika, 0.40 against 0.34 ms with an output of 4 MiB, 12.8 against 9.2 ms with one of 32.
-    feed = {name: array if array.flags.aligned else array.copy() for name, array in inputs.items()}
+    feed = {name: _in_place(array) for name, array in inputs.items()}
     return session.run(names, feed, options)
 
 
 def with_strings(session: Session, names: Sequence[str], inputs: Tensors, options: Any) -> Sequence[Tensor]:
     """The same for models that take or give text: `bytes` here, `str` there, UTF-8 between them."""
     feed = {
-        name: _decoded(name, array) if array.dtype.hasobject else array if array.flags.aligned else array.copy()
-        for name, array in inputs.items()
+        name: _decoded(name, array) if array.dtype.hasobject else _in_place(array) for name, array in inputs.items()
     }
     return [_encoded(array) if array.dtype.hasobject else array for array in session.run(names, feed, options)]
 
@@ -60,6 +60,17 @@ def with_ort_values(session: Session, names: Sequence[str], inputs: Tensors, opt
     """The same for models with BF16, which onnxruntime does not exchange as numpy arrays."""
     feed = {name: _to_ort_value(array) for name, array in inputs.items()}
     return [_from_ort_value(value) for value in session.run_with_ort_values(names, feed, options)]
+
+
+def _in_place(array: Tensor) -> Tensor:
+    """The array, or a copy that begins as arrays do, at a multiple of 16 bytes, where it is a large view of a message.
+
+    onnxruntime sums in another order where an array begins elsewhere: the last bits of an answer would depend on how
+    long the name of the model is. Small views are made so that they begin like that.
+    """
+    if array.nbytes < LARGE_BYTES:
+        return array if array.flags.aligned else array.copy()
+    return array if not array.__array_interface__["data"][0] % ALIGNMENT_BYTES else array.copy()
 
 
 def _decoded(name: str, array: Tensor) -> Tensor:
@@ -80,7 +91,7 @@ def _encoded(array: Tensor) -> Tensor:
 
 
 def _to_ort_value(array: Tensor) -> object:
-    array = np.require(array, requirements=["C", "A"])
+    array = _in_place(np.require(array, requirements=["C"]))
     if array.dtype == DType.BF16.numpy:
         return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(array.view(np.uint16), _BFLOAT16)
     return onnxruntime.OrtValue.ortvalue_from_numpy(array)

@@ -9,11 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
+from serinus.core.raw_tensors import LARGE_BYTES
 from serinus.transport.wire import length_tag, nested
 from serinus.transport.wire_fields import extent, varint_at
-
-LARGE_BYTES = 1 << 17
-"""Of a content: from here on parsing takes longer than finding it."""
 
 Contents = Mapping[int, memoryview]
 """What was taken, by the number of its tensor from 0."""
@@ -22,7 +20,7 @@ NO_CONTENTS: Contents = MappingProxyType({})
 
 _MOST_FIELDS = 64  # of one message that is looked into; calls with more are left to the parser
 _LENGTH = 2  # the wire type of text, bytes and messages
-_LARGEST_TAG = (1 << 32) - 1  # the parser refuses a larger one
+_LARGEST_TAG, _LONGEST_TAG = (1 << 32) - 1, 5  # the parser refuses a larger one, and one of more bytes
 _PLAIN = frozenset({0, 1, _LENGTH, 5})  # wire types of fields that hold no other fields, as groups do
 
 
@@ -87,12 +85,12 @@ def _only(fields: Sequence[_Field]) -> _Field:
 
 
 def _fields(message: bytes, position: int, end: int) -> Iterator[_Field]:
-    for _ in range(_MOST_FIELDS):
+    for _ in range(_MOST_FIELDS + 1):
         if position >= end:
             return
         begin = position
         tag, position = varint_at(message, position, end)
-        if tag & 7 not in _PLAIN or tag > _LARGEST_TAG:
+        if tag & 7 not in _PLAIN or tag > _LARGEST_TAG or position - begin > _LONGEST_TAG:
             break
         start, position = extent(message, tag & 7, position, end)
         if position > end:

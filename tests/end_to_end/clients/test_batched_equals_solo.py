@@ -17,6 +17,7 @@ from tests.end_to_end.clients.process import ChildServer
 from tests.support import models
 
 CALLS_AT_ONCE = 24
+LEAST_ROUNDS, MOST_ROUNDS = 2, 50  # of both ways; a size that lost is tried again after 1024 runs at last
 RNG = np.random.default_rng(11)
 DATATYPES = {"float32": "FP32", "int32": "INT32", "int64": "INT64", "object": "BYTES"}
 
@@ -123,22 +124,32 @@ async def runs_by_rows(server: ChildServer, model: str) -> Counter[int]:
 
 @pytest.mark.parametrize("make", [magika, ocr_classifier, silero, strings])
 async def test_calls_made_at_once_are_joined_and_get_what_each_gets_alone(server: ChildServer, make) -> None:
-    """Every output of every call; and the server's statistics show runs of several rows."""
+    """Every output of every call; and the server's statistics show runs of several rows.
+
+    Where rows hardly pay, a trial on a busy machine may say that they do not; what lost is tried again after a while.
+    """
     case = make()
     expected = alone(source(case.model), case.calls)
     before = await runs_by_rows(server, case.model)
+    runs: Counter[int] = Counter()
+    rounds = 0
     # Runs teach the batcher how many rows pay; the answers are the same before and after.
-    ways = [ask_over_oip, ask_in_frames] * 2
-    for ask in ways:
-        for answer, wanted in zip(await ask(server, case), expected, strict=True):
-            assert answer.keys() == wanted.keys()
-            for name, array in wanted.items():
-                assert_same(answer[name], array, case)
-            if case.decides:
-                assert answer[case.decides].argmax() == wanted[case.decides].argmax()
-    runs = await runs_by_rows(server, case.model) - before
-    assert sum(rows * count for rows, count in runs.items()) == CALLS_AT_ONCE * len(ways)
+    while rounds < LEAST_ROUNDS or (max(runs) == 1 and rounds < MOST_ROUNDS):
+        for ask in (ask_over_oip, ask_in_frames):
+            for answer, wanted in zip(await ask(server, case), expected, strict=True):
+                assert_all_same(answer, wanted, case)
+        rounds += 1
+        runs = await runs_by_rows(server, case.model) - before
+    assert sum(rows * count for rows, count in runs.items()) == 2 * CALLS_AT_ONCE * rounds
     assert max(runs) > 1, f"nothing was joined: {runs}"
+
+
+def assert_all_same(answer: Tensors, wanted: Tensors, case: Case) -> None:
+    assert answer.keys() == wanted.keys()
+    for name, array in wanted.items():
+        assert_same(answer[name], array, case)
+    if case.decides:
+        assert answer[case.decides].argmax() == wanted[case.decides].argmax()
 
 
 def assert_same(got: np.ndarray, wanted: np.ndarray, case: Case) -> None:

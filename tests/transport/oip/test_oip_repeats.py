@@ -91,6 +91,15 @@ def test_contents_that_are_announced_otherwise_are_parsed(content: bytes):
     assert outcomes[0] == outcomes[1]
 
 
+@pytest.mark.parametrize("name", ["m" * length for length in range(1, 17)])
+def test_numbers_begin_where_arrays_do(name: str):
+    """Wherever they stand in the message: onnxruntime sums in another order from another address."""
+    by, request = decoder(), message(row(1), row(2, 3), model=name)
+    for _ in range(2):
+        inputs = by.decode(request, now=1.0, remaining_s=2.0).request.inputs
+        assert [tensor.ctypes.data % 16 for tensor in inputs.values()] == [0, 0]
+
+
 def test_truth_values_are_looked_at_each_time():
     """A byte that is neither 0 nor 1 is refused, whatever was right before."""
     one = decoder()

@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 
 from open_inference import grpc_service_pb2 as oip
 from serinus.core.predictor import Tensor
+from serinus.core.raw_tensors import ALIGNMENT_BYTES, LARGE_BYTES
 from serinus.transport.wire import length_tag, varint
 
 Meant = TypeVar("Meant")
@@ -25,13 +26,14 @@ class _Pattern(Generic[Meant]):
     Attributes:
         prefix: Its bytes up to the first tensor's content.
         heads: Where each content is announced, and how: tag and length.
-        tensors: Name, element type, shape, and where the content begins.
+        tensors: Name, element type, shape, where the content begins, and where it ends if it is to be copied: small
+            ones are, unless they begin where arrays do.
         meant: What the prefix was decoded to.
     """
 
     prefix: bytes
     heads: tuple[tuple[int, bytes], ...]
-    tensors: tuple[tuple[str, "np.dtype[Any]", tuple[int, ...], int], ...]
+    tensors: tuple[tuple[str, "np.dtype[Any]", tuple[int, ...], int, int | None], ...]
     meant: Meant
 
 
@@ -55,7 +57,10 @@ class Repeats(Generic[Meant]):
             if not message.startswith(head, offset):
                 return None
         return pattern.meant, {
-            name: np.ndarray(shape, dtype, message, offset) for name, dtype, shape, offset in pattern.tensors
+            name: np.ndarray(shape, dtype, message, offset)
+            if stop is None
+            else np.ndarray(shape, dtype, message[offset:stop])
+            for name, dtype, shape, offset, stop in pattern.tensors
         }
 
     def learn(
@@ -95,8 +100,10 @@ class Repeats(Generic[Meant]):
         for head, raw, (name, tensor) in zip(announced, raws, inputs.items(), strict=True):
             heads.append((offset, head))
             offset += len(head)
-            tensors.append((name, tensor.dtype, tensor.shape, offset))
-            offset += len(raw)
+            stop = offset + len(raw)
+            is_copied = offset % ALIGNMENT_BYTES > 0 and len(raw) < LARGE_BYTES
+            tensors.append((name, tensor.dtype, tensor.shape, offset, stop if is_copied else None))
+            offset = stop
         if size not in self._patterns and len(self._patterns) >= _MOST_PATTERNS:
             del self._patterns[next(iter(self._patterns))]
         self._patterns[size] = _Pattern(prefix, tuple(heads), tuple(tensors), meant)
