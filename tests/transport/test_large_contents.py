@@ -1,5 +1,7 @@
 """Large contents taken out of a message: the call means what the parser would have read."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from google.protobuf.message import DecodeError, Message
@@ -9,8 +11,9 @@ from hypothesis import strategies as st
 from open_inference import grpc_service_pb2 as oip
 from serinus.core.errors import InvalidInput
 from serinus.core.predictor import Request
+from serinus.core.raw_tensors import LARGE_BYTES
 from serinus.transport.deadlines import Budgets
-from serinus.transport.large_contents import LARGE_BYTES, take_contents
+from serinus.transport.large_contents import Contents, take_contents, take_data
 from serinus.transport.oip.decode import InferDecoder
 from serinus.transport.predict_codec import PredictDecoder
 from serinus.transport.wire import length_tag, nested
@@ -44,13 +47,15 @@ def put_back(message: bytes, around: Message, contents: dict[int, memoryview]) -
     return around
 
 
-def read_both_ways(asked: type[Message], message: bytes, *path: int) -> tuple[object, object]:
+def read_both_ways(
+    asked: type[Message], message: bytes, take: Callable[..., tuple[bytes, Contents]], *fields: int
+) -> tuple[object, object]:
     """What the parser makes of a message, and of what is left of it with the rest put back; None if it refuses."""
     try:
         whole = asked.FromString(message)
     except DecodeError:
         whole = None
-    around, contents = take_contents(message, *path)
+    around, contents = take(message, *fields)
     try:
         return whole, put_back(message, asked.FromString(around), contents)
     except DecodeError:
@@ -62,9 +67,9 @@ def test_a_call_is_what_it_was(sizes: list[int]):
     """Whatever the sizes; and only what is large is taken."""
     wire = predict(sizes)
     message = wire.SerializeToString()
-    whole, found = read_both_ways(pb.PredictRequest, message, INPUTS, DATA)
+    whole, found = read_both_ways(pb.PredictRequest, message, take_data, INPUTS, DATA)
     assert found == whole == wire
-    taken = take_contents(message, INPUTS, DATA)[1]
+    taken = take_data(message, INPUTS, DATA)[1]
     assert {place: len(content) for place, content in taken.items()} == {
         place: size for place, size in enumerate(sizes) if size >= LARGE_BYTES
     }
@@ -74,7 +79,7 @@ def test_a_call_is_what_it_was(sizes: list[int]):
 def test_contents_that_stand_by_themselves(sizes: list[int]):
     """As the Open Inference Protocol has them."""
     wire = oip.ModelInferRequest(model_name="m", raw_input_contents=[FILL[:size] for size in sizes])
-    whole, found = read_both_ways(oip.ModelInferRequest, wire.SerializeToString(), RAW)
+    whole, found = read_both_ways(oip.ModelInferRequest, wire.SerializeToString(), take_contents, RAW)
     assert found == whole == wire
 
 
@@ -87,7 +92,7 @@ def test_a_byte_that_is_wrong(place: int, byte: int):
     """Of all that stands around the contents: both readings agree, on what it means or that it means nothing."""
     message = bytearray(FOUR_INPUTS)
     message[PLACES[place]] = byte
-    whole, found = read_both_ways(pb.PredictRequest, bytes(message), INPUTS, DATA)
+    whole, found = read_both_ways(pb.PredictRequest, bytes(message), take_data, INPUTS, DATA)
     assert found == whole
 
 
@@ -95,7 +100,7 @@ def test_a_byte_that_is_wrong(place: int, byte: int):
 def test_a_message_that_is_cut_off_is_refused(cut: int):
     """Whether within a content or outside."""
     message = predict([LARGE_BYTES, LARGE_BYTES]).SerializeToString()[:-cut]
-    assert read_both_ways(pb.PredictRequest, message, INPUTS, DATA) == (None, None)
+    assert read_both_ways(pb.PredictRequest, message, take_data, INPUTS, DATA) == (None, None)
 
 
 LARGE = nested(length_tag(DATA), FILL[:LARGE_BYTES])
@@ -120,10 +125,10 @@ LEFT_TO_THE_PARSER = {*REFUSED, "two contents in one tensor", "a group", "more f
 @pytest.mark.parametrize("kind", ODD)
 def test_odd_layouts(kind: str):
     """What no client writes is read all the same, as the parser reads it."""
-    whole, found = read_both_ways(pb.PredictRequest, ODD[kind], INPUTS, DATA)
+    whole, found = read_both_ways(pb.PredictRequest, ODD[kind], take_data, INPUTS, DATA)
     assert found == whole
     assert (whole is None) == (kind in REFUSED)
-    assert (not take_contents(ODD[kind], INPUTS, DATA)[1]) == (kind in LEFT_TO_THE_PARSER)
+    assert (not take_data(ODD[kind], INPUTS, DATA)[1]) == (kind in LEFT_TO_THE_PARSER)
 
 
 BUDGETS = Budgets(default_s=60, longest_s=3600)
@@ -131,7 +136,7 @@ BUDGETS = Budgets(default_s=60, longest_s=3600)
 
 def decoded(message: bytes) -> Request:
     """A call as its service decodes it."""
-    around, contents = take_contents(message, INPUTS, DATA)
+    around, contents = take_data(message, INPUTS, DATA)
     return PredictDecoder(budgets=BUDGETS, max_inputs=4).decode(
         pb.PredictRequest.FromString(around), size_bytes=0, now=0.0, remaining_s=None, contents=contents
     )

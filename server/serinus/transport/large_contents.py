@@ -5,7 +5,7 @@ was 2 to 6 ms in which the event loop did nothing else, and three times the memo
 was received. Tests read each such message both ways.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -24,43 +24,60 @@ _LARGEST_TAG, _LONGEST_TAG = (1 << 32) - 1, 5  # the parser refuses a larger one
 _PLAIN = frozenset({0, 1, _LENGTH, 5})  # wire types of fields that hold no other fields, as groups do
 
 
-def take_contents(message: bytes, field: int, inner: int | None = None) -> tuple[bytes, Contents]:
+def take_contents(message: bytes, contents: int) -> tuple[bytes, Contents]:
     """Take out contents of at least `LARGE_BYTES`.
 
     Args:
         message: Serialised.
-        field: The number of the repeated field that holds the contents, or the tensors that hold them.
-        inner: In the latter case the number of the content in its tensor; a tensor has one at most.
+        contents: The number of the repeated field that holds them.
 
     Returns:
         The message with empty contents in the place of large ones, and these; the message itself and none if it has
         none, or if it is not laid out as clients lay out their calls.
     """
-    if len(message) >= LARGE_BYTES:
-        try:
-            return _take(message, field, inner)
-        except _Unclear:
-            pass
-    return message, NO_CONTENTS
+    return _take(message, contents, lambda content: (content, b""))
 
 
-def _take(message: bytes, number: int, inner: int | None) -> tuple[bytes, Contents]:
+def take_data(message: bytes, tensors: int, data: int) -> tuple[bytes, Contents]:
+    """The same where each tensor is a message of its own.
+
+    Args:
+        message: Serialised.
+        tensors: The number of the repeated field that holds them.
+        data: The number of the field of a tensor that holds its content.
+    """
+
+    def content_of(tensor: _Field) -> tuple[_Field, bytes]:
+        if tensor.size_bytes < LARGE_BYTES:
+            return tensor, b""
+        found = [field for field in _fields(message, tensor.start, tensor.stop) if field.number == data]
+        if len(found) != 1:  # of several the last one counts
+            raise _Unclear
+        (content,) = found
+        return content, message[tensor.start : content.begin] + message[content.stop : tensor.stop]
+
+    return _take(message, tensors, content_of)
+
+
+def _take(
+    message: bytes, number: int, content_of: Callable[["_Field"], tuple["_Field", bytes]]
+) -> tuple[bytes, Contents]:
+    if len(message) < LARGE_BYTES:
+        return message, NO_CONTENTS
     view = memoryview(message)
     rest: list[bytes | memoryview] = []
     taken: dict[int, memoryview] = {}
-    index, done = -1, 0
-    for field in _fields(message, 0, len(message)):
-        if field.number != number:
-            continue
-        index += 1
-        content, around = field, b""
-        if inner is not None and field.size_bytes >= LARGE_BYTES:
-            content = _only([each for each in _fields(message, field.start, field.stop) if each.number == inner])
-            around = message[field.start : content.begin] + message[content.stop : field.stop]
-        if content.size_bytes >= LARGE_BYTES:
-            taken[index] = view[content.start : content.stop]
-            rest += (view[done : field.begin], nested(length_tag(number), around))
-            done = field.stop
+    done = 0
+    try:
+        tensors = [field for field in _fields(message, 0, len(message)) if field.number == number]
+        for place, tensor in enumerate(tensors):
+            content, around = content_of(tensor)
+            if content.size_bytes >= LARGE_BYTES:
+                taken[place] = view[content.start : content.stop]
+                rest += (view[done : tensor.begin], nested(length_tag(number), around))
+                done = tensor.stop
+    except _Unclear:
+        return message, NO_CONTENTS
     rest.append(view[done:])
     return b"".join(rest), taken
 
@@ -76,12 +93,6 @@ class _Field(NamedTuple):
     @property
     def size_bytes(self) -> int:
         return self.stop - self.start
-
-
-def _only(fields: Sequence[_Field]) -> _Field:
-    if len(fields) != 1:
-        raise _Unclear
-    return fields[0]
 
 
 def _fields(message: bytes, position: int, end: int) -> Iterator[_Field]:

@@ -13,7 +13,7 @@ from serinus.transport.attributes import said_in
 from serinus.transport.drain import Drain
 from serinus.transport.frames import FrameStream
 from serinus.transport.guard import Context
-from serinus.transport.large_contents import take_contents
+from serinus.transport.large_contents import take_data
 from serinus.transport.predict_codec import PredictDecoder, PredictEncoder, tensor_info
 from serinus.transport.service import parse, service, typed
 from serinus.transport.wire_limits import WireLimits
@@ -61,7 +61,7 @@ class PredictService:
 
     async def _predict(self, message: bytes, context: Context) -> bytes:
         try:
-            around, contents = take_contents(message, *_DATA_OF_INPUTS)
+            around, contents = take_data(message, *_DATA_OF_INPUTS)
             request = self._decoder.decode(
                 parse(pb.PredictRequest, around, self._limits),
                 size_bytes=len(message),
