@@ -195,16 +195,16 @@ class World:
         before, scraped = await self.server.look(), await self.scrape()
         self.tally = Tally()
         over = asyncio.Event()
-        with running_clock() as clock:
-            neighbour = asyncio.create_task(self._be_a_neighbour(over))
-            try:
-                yield self
-            finally:
-                over.set()
-                await asyncio.wait((neighbour,))
-            neighbour.result()
-            await self.ask_golden()
-            after = await self.server.look()
+        clock = running_clock()
+        neighbour = asyncio.create_task(self._be_a_neighbour(over))
+        try:
+            yield self
+        finally:
+            over.set()
+            await asyncio.wait((neighbour,))
+        neighbour.result()
+        await self.ask_golden()
+        after = await self.server.look()
         assert after.pid == before.pid, "I1: another process serves"
         check_lags(after, clock)
         self._compare(scraped, await self._settle(before))

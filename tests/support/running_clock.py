@@ -5,7 +5,6 @@
 Writes into FILE when it last ran, and when it could not, until the process that started it is gone.
 """
 
-import contextlib
 import functools
 import mmap
 import os
@@ -14,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 _TICK_S = 0.01
@@ -70,10 +68,9 @@ def _still_s(woke: float, now: float) -> float:
     return late_s if late_s > _STILL_S else 0.0
 
 
-@contextlib.contextmanager
-def running_clock() -> Iterator[RunningClock]:
-    """A clock that goes while the block runs."""
-    yield RunningClock(watched()[0])
+def running_clock() -> RunningClock:
+    """A clock that goes from now on."""
+    return RunningClock(watched()[0])
 
 
 @functools.cache

@@ -49,14 +49,14 @@ async def test_streams_that_are_reset_at_once(world: World, *, whole: bool):
         before = await world.scrape()
         async with connected(world.server.grpc_port) as connection:
             await connection.greet()
-            with running_clock() as clock:
-                began, streams = clock.now(), 0
-                while clock.now() - began < SECONDS:
-                    await connection.send(b"".join(_begun_and_reset(streams + n, whole=whole) for n in range(STREAMS)))
-                    streams += STREAMS
-                    # Twice as fast, and no faster than anybody's machine.
-                    await asyncio.sleep(STREAMS / CALMLY_PER_S / 2)
-                rate = streams / (clock.now() - began)
+            clock = running_clock()
+            began, streams = clock.now(), 0
+            while clock.now() - began < SECONDS:
+                await connection.send(b"".join(_begun_and_reset(streams + n, whole=whole) for n in range(STREAMS)))
+                streams += STREAMS
+                # Twice as fast, and no faster than anybody's machine.
+                await asyncio.sleep(STREAMS / CALMLY_PER_S / 2)
+            rate = streams / (clock.now() - began)
         world.count(grpc.StatusCode.CANCELLED, streams)
         counted = (await world.scrape()).total("serinus_requests_total") - before.total("serinus_requests_total")
     assert rate >= CALMLY_PER_S

@@ -56,12 +56,12 @@ def golden(factor: float) -> bytes:
 
 async def eventually(check: Callable[[], Awaitable[bool]], within_s: float = _PATIENCE_S) -> float:
     """Wait until `check` is true; seconds that it took. AssertionError if it takes longer than `within_s`."""
-    with running_clock() as clock:
-        started = clock.now()
-        while not await check():
-            assert clock.now() - started < within_s, f"not so within {within_s} s"
-            await asyncio.sleep(PAUSE_S)
-        return clock.now() - started
+    clock = running_clock()
+    started = clock.now()
+    while not await check():
+        assert clock.now() - started < within_s, f"not so within {within_s} s"
+        await asyncio.sleep(PAUSE_S)
+    return clock.now() - started
 
 
 async def refusal(call: Awaitable[object], kind: type[SerinusError], reason: str, *words: str) -> SerinusError:
@@ -152,14 +152,14 @@ class Place:
     async def undisturbed(self) -> AsyncIterator[list[float]]:
         """I6: somebody calls another model all the while, and every answer is right; seconds that each call took."""
         over, took = asyncio.Event(), []
-        with running_clock() as clock:
-            async with AsyncClient(self.server.address, retry=NO_RETRIES) as client:
-                calling = asyncio.create_task(_call(client, over, took, clock))
-                try:
-                    yield took
-                finally:
-                    over.set()
-                    await calling
+        clock = running_clock()
+        async with AsyncClient(self.server.address, retry=NO_RETRIES) as client:
+            calling = asyncio.create_task(_call(client, over, took, clock))
+            try:
+                yield took
+            finally:
+                over.set()
+                await calling
         assert took, "nobody called"
 
 

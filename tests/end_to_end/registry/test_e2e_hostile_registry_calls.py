@@ -118,14 +118,14 @@ async def test_no_message_is_met_with_anything_but_a_sentence(one: Place, kind: 
     """Never INTERNAL or UNKNOWN; the event loop is not held up, and a neighbour notices nothing."""
     typed = [(method, message.SerializeToString()) for method, message in calls()]
     async with one.undisturbed():
-        with running_clock() as clock:
-            await one.server.look()
-            for method, message in typed if kind == "typed" else random_messages():
-                answer = await _answer(one, method, message)
-                asked = (method, message[:80])
-                assert answer.code not in {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN}, (asked, answer)
-                assert answer.code is not grpc.StatusCode.DEADLINE_EXCEEDED, asked
-            look = await one.server.look()
+        clock = running_clock()
+        await one.server.look()
+        for method, message in typed if kind == "typed" else random_messages():
+            answer = await _answer(one, method, message)
+            asked = (method, message[:80])
+            assert answer.code not in {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN}, (asked, answer)
+            assert answer.code is not grpc.StatusCode.DEADLINE_EXCEEDED, asked
+        look = await one.server.look()
         check_lags(look, clock)
     assert await one.factor("m") == 2
 
@@ -135,11 +135,11 @@ async def test_facts_that_cannot_be_meant_are_refused(one: Place, name: str):
     """Before a byte of a file is taken, and quickly."""
     content = times(3)
     async with one.undisturbed():
-        with running_clock() as clock:
-            await one.server.look()
-            asked = header("hostile", "1.0.0", {"model.onnx": content}, facts_yaml=YAML[name])
-            answer = await upload(one.server.address, asked, content)
-            look = await one.server.look()
+        clock = running_clock()
+        await one.server.look()
+        asked = header("hostile", "1.0.0", {"model.onnx": content}, facts_yaml=YAML[name])
+        answer = await upload(one.server.address, asked, content)
+        look = await one.server.look()
         check_lags(look, clock)
     assert answer.code is grpc.StatusCode.INVALID_ARGUMENT, answer
     assert answer.message.startswith(("INVALID_FACTS: ", "TEXT_TOO_LONG: ")), answer.message

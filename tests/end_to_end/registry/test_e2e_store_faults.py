@@ -76,19 +76,19 @@ async def test_a_database_that_somebody_else_has_locked(forks: Nursery, home: Pa
         await one.register("m", "1.0.0", times(2))
         await eventually(lambda: one.serves("m", 2))
         assert one.database is not None
-        with running_clock() as clock:
-            async with one.undisturbed() as took:
-                with _locked(one.database):
-                    started = time.perf_counter()
-                    error = await refusal(
-                        one.client.registry.set_tags("m", "", {"a": "b"}), Unavailable, "STORE_UNAVAILABLE", "locked"
-                    )
-                    waited_s = time.perf_counter() - started
-                    assert (await one.client.registry.model("m")).name == "m"
-                    assert await one.factor("m") == 2
-                    assert (await one.readyz())["registry"] == "followed"
-                version = await one.client.registry.set_tags("m", "", {"a": "b"})
-            look = await one.server.look()
+        clock = running_clock()
+        async with one.undisturbed() as took:
+            with _locked(one.database):
+                started = time.perf_counter()
+                error = await refusal(
+                    one.client.registry.set_tags("m", "", {"a": "b"}), Unavailable, "STORE_UNAVAILABLE", "locked"
+                )
+                waited_s = time.perf_counter() - started
+                assert (await one.client.registry.model("m")).name == "m"
+                assert await one.factor("m") == 2
+                assert (await one.readyz())["registry"] == "followed"
+            version = await one.client.registry.set_tags("m", "", {"a": "b"})
+        look = await one.server.look()
         assert 1 < waited_s < 15
         assert error.code is grpc.StatusCode.UNAVAILABLE
         assert error.retry_after_s

@@ -82,14 +82,14 @@ async def calling(
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(over.wait(), pause_s)
 
-    with running_clock() as clock:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(callers):
-                group.create_task(call(clock))
-            try:
-                yield tally
-            finally:
-                over.set()
+    clock = running_clock()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(callers):
+            group.create_task(call(clock))
+        try:
+            yield tally
+        finally:
+            over.set()
 
 
 async def _ask(client: AsyncClient, model: str, question: Question, tally: Tally, clock: RunningClock) -> None:

@@ -55,11 +55,11 @@ def registry(database: Database, clock: Clock) -> Registry:
 async def longest_pause_s(stop: asyncio.Event) -> float:
     """Of the event loop, until `stop` is set: what it computed at a stretch, or waited for while others could run."""
     longest = 0.0
-    with running_clock() as clock:
-        while not stop.is_set():
-            before, computed = clock.now(), time.thread_time()
-            await asyncio.sleep(0.005)
-            longest = max(longest, clock.now() - before, time.thread_time() - computed)
+    clock = running_clock()
+    while not stop.is_set():
+        before, computed = clock.now(), time.thread_time()
+        await asyncio.sleep(0.005)
+        longest = max(longest, clock.now() - before, time.thread_time() - computed)
     return longest
 
 
