@@ -261,7 +261,7 @@ def _too_much(now: Look, most: Look, scraped: Scrape) -> list[str]:
 def check_lags(look: Look, clock: RunningClock) -> None:
     """I3: the event loop was never held.
 
-    What its thread waited for a core is not its own fault, nor are moments in which the machine stood still by that
+    What its process waited for a core is not its own fault, nor are moments in which the machine stood still by that
     clock; both are often the same.
     """
     lag_s = max((lag.late_s - max(lag.waited_s, clock.stood_s(lag.began, lag.ended)) for lag in look.lags), default=0.0)

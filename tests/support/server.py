@@ -16,7 +16,7 @@ import random
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,10 +27,11 @@ from serinus.config.settings import load_settings
 from serinus.runtime.freed_memory import give_back
 from serinus.telemetry.logs import configure_logs
 
-_TICK_S = 0.005
+_TICK_S = 0.01
 _REMARKABLE_S = 0.05  # half of what is too late
 _MOST_LAGS = 500  # what one line of a pipe holds
 _START_S = 60  # a machine whose cores are all busy
+_THREADS = Path("/proc/self/task")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -41,7 +42,8 @@ class Lag(NamedTuple):
         began: When the loop last ran in time, by `time.perf_counter`.
         ended: When it ran the timer.
         late_s: How late that was.
-        waited_s: For how much of it the machine ran something else instead of the loop's thread.
+        waited_s: For how much of it the machine ran something else instead of the loop's thread, or of a thread of its
+            process that it may have waited for.
     """
 
     began: float
@@ -77,28 +79,51 @@ class Look:
         return cls(**seen | {"lags": [Lag(*lag) for lag in seen["lags"]]})
 
 
+class _Moment(NamedTuple):
+    """What a moment of the loop's thread is measured by: the time, and seconds since the threads began.
+
+    Attributes:
+        at: By `time.perf_counter`.
+        computed_s: Of the loop's thread.
+        waited_s: For a core, by thread.
+    """
+
+    at: float
+    computed_s: float
+    waited_s: Mapping[str, float]
+
+
 class _LagMeter:
-    """Measures how late the loop runs its timers, less the time that its thread waited for a core."""
+    """Measures how late the loop runs its timers, and what of that the machine was busy with something else."""
 
     def __init__(self) -> None:
-        self._schedule = os.open(f"/proc/self/task/{threading.get_native_id()}/schedstat", os.O_RDONLY)
+        self._thread = str(threading.get_native_id())
         self._lags: list[Lag] = []
-        self._slept, self._waited_s = self._now()
+        self._slept = self._now()
 
-    def _now(self) -> tuple[float, float]:
-        """What time it is, and for how long the thread has waited for a core so far."""
-        waited_ns = int(os.pread(self._schedule, 128, 0).split()[1])
-        return time.perf_counter(), waited_ns / 1e9
+    def _now(self) -> _Moment:
+        waited_s = {}
+        for thread in _THREADS.iterdir():
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                waited_s[thread.name] = int((thread / "schedstat").read_bytes().split()[1]) / 1e9
+        return _Moment(time.perf_counter(), time.thread_time(), waited_s)
 
     def _measure(self) -> None:
-        now, waited_s = self._now()
-        lag = Lag(self._slept, now, now - self._slept - _TICK_S, waited_s - self._waited_s)
-        if lag.late_s - lag.waited_s >= _REMARKABLE_S and len(self._lags) < _MOST_LAGS:
-            self._lags.append(lag)
+        before, now = self._slept, self._now()
+        late_s = now.at - before.at - _TICK_S
+        if late_s < _REMARKABLE_S or len(self._lags) >= _MOST_LAGS:
+            return
+        waited_s = {thread: waited - before.waited_s.get(thread, 0.0) for thread, waited in now.waited_s.items()}
+        own_s = waited_s.pop(self._thread)
+        # What it neither computed nor waited for a core, it waited for somebody: for who held the interpreter and had
+        # no core, if any thread was without one for so long.
+        idle_s = max(0.0, late_s - own_s - (now.computed_s - before.computed_s))
+        for_others_s = min(idle_s, max(waited_s.values(), default=0.0))
+        self._lags.append(Lag(before.at, now.at, late_s, own_s + for_others_s))
 
     async def run(self) -> None:
         while True:
-            self._slept, self._waited_s = self._now()
+            self._slept = self._now()
             await asyncio.sleep(_TICK_S)
             self._measure()
 
@@ -122,7 +147,7 @@ def _seen(lags: Sequence[Lag]) -> Look:
         lags=lags,
         rss_bytes=int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES,
         fds=len(list(Path("/proc/self/fd").iterdir())),
-        threads=len(list(Path("/proc/self/task").iterdir())),
+        threads=len(list(_THREADS.iterdir())),
         tasks=len(asyncio.all_tasks()),
     )
 
