@@ -7,6 +7,7 @@ import pytest
 
 from serinus.app.memory_pressure import TICK_S, MemoryWatch
 from serinus.serving.pressure import Pressure, PressureLevel
+from tests.support.fakes import answering
 from tests.support.virtual_loop import virtual
 
 
@@ -41,7 +42,7 @@ async def looked(pressure: Pressure, uses: list[int], spare: Spare) -> list[Pres
         used = following
 
     with contextlib.suppress(asyncio.CancelledError):
-        await MemoryWatch(pressure, lambda: (used + spare.free, 100), spare, sleep=sleep)()
+        await MemoryWatch(pressure, answering(lambda: (used + spare.free, 100)), spare, sleep=sleep)()
     return seen
 
 
@@ -72,7 +73,7 @@ async def test_each_look_moves_the_level():
         await asyncio.sleep(seconds)
 
     now = asyncio.get_running_loop().time
-    job = asyncio.create_task(MemoryWatch(pressure, lambda: (uses[now()], 100), Spare(), sleep=sleep)())
+    job = asyncio.create_task(MemoryWatch(pressure, answering(lambda: (uses[now()], 100)), Spare(), sleep=sleep)())
     await asyncio.sleep(3.5 * TICK_S)
     job.cancel()
     await asyncio.wait([job])
@@ -120,7 +121,7 @@ async def test_a_level_is_that_of_now_however_long_giving_back_takes(
     """No thread may be had for it; there may be no time to wait for one."""
     pressure = Pressure(high=0.9, full=0.95)
     spare = SlowSpare(pressure, *uses)
-    job = asyncio.create_task(MemoryWatch(pressure, lambda: (spare.used, 100), spare)())
+    job = asyncio.create_task(MemoryWatch(pressure, answering(lambda: (spare.used, 100)), spare)())
     await asyncio.sleep(1.0 + TICK_S / 2)
     job.cancel()
     await asyncio.wait([job])

@@ -195,21 +195,3 @@ async def test_too_many_loads_that_never_end_keep_others_from_starting():
     while threads.stuck:
         pause()
         await asyncio.sleep(0)
-
-
-async def test_threads_take_turns_more_often_while_something_is_loaded():
-    """And as before once the last load is over, however it ended."""
-    usual_s = 0.005  # Python's own; a server of another test may have ended in the middle of a load
-    sys.setswitchinterval(usual_s)
-    threads = LoadThreads(at_once=2)
-    first, second = Work(), Work(ValueError("damaged"))
-    loads = [asyncio.create_task(work.load(threads)) for work in (first, second)]
-    await until(lambda: first.started.is_set() and second.started.is_set())
-    assert sys.getswitchinterval() < usual_s
-    first.may_end.set()
-    await loads[0]
-    assert sys.getswitchinterval() < usual_s
-    second.may_end.set()
-    with pytest.raises(ValueError, match="damaged"):
-        await loads[1]
-    assert sys.getswitchinterval() == usual_s

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from serinus.runtime.spare_memory import EVERY_S, GROWN_BYTES, QUIET_S, Growth, SpareMemory, own_use
+from tests.support.fakes import answering
 from tests.support.no_threads import no_threads
 
 TICK_S = 0.5
@@ -23,7 +24,9 @@ class Process:
         self.free_bytes = 0
         self.cpu_s = 0.0
         self.given_back: list[float] = []
-        self.spare = SpareMemory(self._give_back, use=lambda: (self.held_bytes, self.cpu_s), clock=lambda: self.now)
+        self.spare = SpareMemory(
+            use=answering(lambda: (self.held_bytes, self.cpu_s)), give_back=self._give_back, clock=lambda: self.now
+        )
 
     def _give_back(self) -> None:
         self.held_bytes -= self.free_bytes
@@ -105,7 +108,7 @@ async def test_one_that_is_under_way_is_waited_for_a_moment_and_not_begun_twice(
         begun.append(now)
         ended.wait(60)
 
-    spare = SpareMemory(never_ends, use=lambda: (0, 0.0), clock=lambda: now)
+    spare = SpareMemory(use=answering(lambda: (0, 0.0)), give_back=never_ends, clock=lambda: now)
     started = time.monotonic()
     try:
         assert not await spare.give_back()
@@ -124,7 +127,9 @@ def test_nothing_is_given_back_where_no_thread_is_to_be_had():
 
     async def asked() -> bool:
         with no_threads():
-            return await SpareMemory(lambda: given_back.append("all")).give_back()
+            return await SpareMemory(
+                use=answering(lambda: (0, 0.0)), give_back=lambda: given_back.append("all")
+            ).give_back()
 
     assert (asyncio.run(asked()), given_back) == (False, [])
 

@@ -6,7 +6,8 @@ rows it carries.
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from serinus.core.signature import Dim, Signature, TensorSpec
 from serinus.core.version import ModelVersion, Version
 from serinus.telemetry.outcome import DispatchReason, Outcome
 
+T = TypeVar("T")
 FAKE_VERSION = ModelVersion("fake", Version(1), 1)
 FAR = 1e6
 """A deadline that no test reaches, in seconds of the virtual loop."""
@@ -235,3 +237,12 @@ async def settle() -> None:
     """Let everything that is ready run; a few rounds, because one thing makes the next ready."""
     for _ in range(10):
         await asyncio.sleep(0)
+
+
+def answering(question: Callable[[], T]) -> Callable[[], Awaitable[T]]:
+    """The same question for the event loop, answered at once."""
+
+    async def answer() -> T:
+        return question()
+
+    return answer

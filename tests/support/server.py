@@ -9,6 +9,7 @@ standard error and exits 1.
 
 import asyncio
 import contextlib
+import ctypes
 import dataclasses
 import json
 import os
@@ -32,6 +33,7 @@ _REMARKABLE_S = 0.05  # half of what is too late
 _MOST_LAGS = 500  # what one line of a pipe holds
 _START_S = 60  # a machine whose cores are all busy
 _THREADS = Path("/proc/self/task")
+_SCHEDSTAT_BYTES = 128  # three numbers
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -85,28 +87,43 @@ class _Moment(NamedTuple):
     Attributes:
         at: By `time.perf_counter`.
         computed_s: Of the loop's thread.
-        waited_s: For a core, by thread.
+        waited_s: For a core, by thread that may hold the interpreter.
     """
 
     at: float
     computed_s: float
-    waited_s: Mapping[str, float]
+    waited_s: Mapping[int, float]
+
+
+# Calls that keep the interpreter: Python's own give it away around each, and where another thread computes they get it
+# back after 5 ms, so that the meter would find the loop late by what it took to look.
+_libc = ctypes.PyDLL(None, use_errno=True)
+
+
+def _waited_s(thread: int) -> float:
+    """For a core, since the thread began; 0 where it has ended."""
+    file = _libc.open(b"/proc/self/task/%d/schedstat" % thread, os.O_RDONLY | os.O_CLOEXEC)
+    if file < 0:
+        return 0.0
+    read = ctypes.create_string_buffer(_SCHEDSTAT_BYTES)
+    count = _libc.read(file, read, _SCHEDSTAT_BYTES)
+    _libc.close(file)
+    return int(read.raw[:count].split()[1]) / 1e9 if count > 0 else 0.0
 
 
 class _LagMeter:
     """Measures how late the loop runs its timers, and what of that the machine was busy with something else."""
 
     def __init__(self) -> None:
-        self._thread = str(threading.get_native_id())
+        self._thread = threading.get_native_id()
         self._lags: list[Lag] = []
         self._slept = self._now()
 
     def _now(self) -> _Moment:
-        waited_s = {}
-        for thread in _THREADS.iterdir():
-            with contextlib.suppress(OSError):  # it has ended meanwhile
-                waited_s[thread.name] = int((thread / "schedstat").read_bytes().split()[1]) / 1e9
-        return _Moment(time.perf_counter(), time.thread_time(), waited_s)
+        at, computed_s = time.perf_counter(), time.thread_time()
+        # By the number of this one: what Python knows of the first thread is its number before a fork.
+        threads = {self._thread, *(thread.native_id or 0 for thread in threading.enumerate())}
+        return _Moment(at, computed_s, {thread: _waited_s(thread) for thread in threads})
 
     def _measure(self) -> None:
         before, now = self._slept, self._now()

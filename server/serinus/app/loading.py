@@ -27,6 +27,7 @@ from serinus.serving.batching.slots import RunSlots
 from serinus.serving.pressure import Pressure
 from serinus.telemetry.logs import get_logger
 from serinus.telemetry.metrics import Metrics
+from serinus.threads import to_thread
 
 log = get_logger("serinus.loading")
 
@@ -113,7 +114,7 @@ class VersionLoader:
         self._admit(identity)
         source = await self._source(spec.source)
         async with self._threads.turn() as turn:
-            size_bytes, subject = await asyncio.to_thread(_looked_at, spec, source)
+            size_bytes, subject = await to_thread(_looked_at, spec, source)
             await make_room(size_bytes)
             learned = await self._costs.recall(subject) or {}
             load = functools.partial(self._load, spec, source, learned)

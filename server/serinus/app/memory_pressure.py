@@ -34,7 +34,7 @@ class MemoryWatch:
 
     Args:
         pressure: What the layers of the predict path look at.
-        read: Bytes in use and the most that may be; (0, 0) if nobody says.
+        read: Bytes in use and the most that may be; (0, 0) if nobody says. Asks the system for a dozen files.
         spare: What could be given back.
         sleep: Waits between two looks.
     """
@@ -42,7 +42,7 @@ class MemoryWatch:
     def __init__(
         self,
         pressure: Pressure,
-        read: Callable[[], tuple[int, int]],
+        read: Callable[[], Awaitable[tuple[int, int]]],
         spare: Spare,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -55,7 +55,7 @@ class MemoryWatch:
     async def __call__(self) -> None:
         """Run until cancelled."""
         while True:
-            used_bytes, limit_bytes = self._read()
+            used_bytes, limit_bytes = await self._read()
             foreseen = self._pressure.foreseen(used_bytes, limit_bytes)
             if foreseen is PressureLevel.FULL:
                 self._tell(used_bytes, limit_bytes)  # to give back may take longer than the rest lasts
@@ -64,7 +64,7 @@ class MemoryWatch:
                 await self._spare.give_back_when_idle()
             else:
                 await self._spare.give_back()
-            self._tell(*self._read())  # a second may have passed, also where nothing was given back
+            self._tell(*await self._read())  # a second may have passed, also where nothing was given back
             await self._sleep(TICK_S)
 
     def _tell(self, used_bytes: int, limit_bytes: int) -> None:

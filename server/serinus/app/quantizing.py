@@ -1,6 +1,5 @@
 """Quantizes registered versions: from their files and real inputs to a version of its own, if one is worth it."""
 
-import asyncio
 import shutil
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -21,6 +20,7 @@ from serinus.registry.records import ModelRecord, Registered, VersionRecord
 from serinus.runtime.golden_files import as_declared, read_golden
 from serinus.runtime.quantization.quantizer import Progress, Quantizer
 from serinus.runtime.sources import Bundle
+from serinus.threads import to_thread
 from serinus.transport.registry.quantize_values import QuantizeOrder, QuantizeStep
 
 _ATTEMPTS = 5  # each that fails is one of another version of that number
@@ -153,7 +153,7 @@ class Quantizing:
         if order.traffic_rows:
             return await self._collect(record.identity, order.traffic_rows, order.traffic_timeout_s)
         goldens = [(golden.name, paths[golden.name]) for golden in record.examination.goldens]
-        return await asyncio.to_thread(golden_inputs, goldens, record.examination.signature)
+        return await to_thread(golden_inputs, goldens, record.examination.signature)
 
     async def _register(
         self, record: VersionRecord, paths: Mapping[str, Path], step: Progress, work: Path, actor: str
@@ -163,7 +163,7 @@ class Quantizing:
         assert step.report is not None, "a winner is in a report: this is a bug"
         facts = quantized_facts(record)
         bundle = work / "bundle"
-        await asyncio.to_thread(_gather, bundle, step.model_file, samples_of(facts), paths)
+        await to_thread(_gather, bundle, step.model_file, samples_of(facts), paths)
         for attempt in range(_ATTEMPTS):
             # A deleted version's number is taken too, and nobody lists it.
             version = next_patch(await self._registry.model(record.identity.model), record.identity.version, attempt)

@@ -25,6 +25,7 @@ from serinus.registry.saved_snapshot import SavedSnapshot
 from serinus.registry.sql.database import open_database
 from serinus.runtime.intake import Intake
 from serinus.telemetry.logs import get_logger
+from serinus.threads import to_thread
 
 log = get_logger("serinus.registry")
 
@@ -72,7 +73,7 @@ async def open_registry(
     """
     said = settings.registry
     saved = SavedSnapshot(settings.state / "snapshot.json")
-    known = await asyncio.to_thread(saved.read)
+    known = await to_thread(saved.read)
     blobs = open_blobs(settings.artifacts_place, cache=settings.state / "cache", orphan_age_s=said.orphan_age_s)
     artifacts = ArtifactStore(blobs)
     async with (

@@ -34,7 +34,7 @@ from serinus.runtime.machine import machine_fingerprint
 from serinus.runtime.memory import memory_use
 from serinus.runtime.pool import ComputePool
 from serinus.runtime.providers import resolve_providers
-from serinus.runtime.spare_memory import SpareMemory
+from serinus.runtime.spare_memory import SpareMemory, own_use
 from serinus.serving.admission import ByteBudget
 from serinus.serving.batching.slots import RunSlots
 from serinus.serving.pressure import Pressure
@@ -42,6 +42,7 @@ from serinus.telemetry.exposition import exposition
 from serinus.telemetry.logs import Logs, get_logger
 from serinus.telemetry.loop_stalls import StallWatch
 from serinus.telemetry.metrics import Metrics
+from serinus.threads import OwnThread
 from serinus.transport.admin.service import ServerFacts
 from serinus.transport.drain import Drain
 from serinus.transport.face import Face, FaceParts
@@ -103,9 +104,11 @@ async def running_server(
                 )
             )
         block.push_async_callback(catalog.costs.save)
+        # The system's answers are files; between two of their calls the loop would wait for a thread that computes.
+        memory = block.enter_context(OwnThread("memory"))
         jobs = (
             StallWatch(metrics.loop_lag),
-            MemoryWatch(pressure, memory_use, SpareMemory()),
+            MemoryWatch(pressure, memory.asked(memory_use), SpareMemory(use=memory.asked(own_use))),
             HangWatch(pool, settings.compute.hang_s, tasks=tasks, seat=seat),
         )
         yield await _open(

@@ -1,6 +1,5 @@
 """Models that are not registered: of the command line, of a model repository, and those whose files a client sends."""
 
-import asyncio
 import dataclasses
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -18,6 +17,7 @@ from serinus.lifecycle.policy import QUARANTINED
 from serinus.registry.files.disk import disk_errors
 from serinus.registry.files.staging import Scratch
 from serinus.telemetry.logs import get_logger
+from serinus.threads import to_thread
 
 log = get_logger("serinus.sources")
 
@@ -83,7 +83,7 @@ class ModelSources:
         """
         if self._repository is None:
             return
-        found = await asyncio.to_thread(read_repository, self._repository)
+        found = await to_thread(read_repository, self._repository)
         for warning in found.warnings:
             log.warning("model configuration", warning=warning)
         for name, reason in found.rejected.items():
@@ -121,7 +121,7 @@ class ModelSources:
         if files:
             _check_sent(config_json, files)  # before anything touches the disk
             async with self._scratch() as root:
-                await asyncio.to_thread(_write, root / model, files)
+                await to_thread(_write, root / model, files)
                 await self.load_from(root, model, config_json)
             return
         override = None if config_json is None else parse_config_json(config_json)
@@ -151,7 +151,7 @@ class ModelSources:
         """
         check_model_name(model)
         _check_sent(config_json, files)
-        await asyncio.to_thread(_write, folder / model, files)
+        await to_thread(_write, folder / model, files)
 
     async def load_from(self, folder: Path, model: str, config_json: str | None) -> None:
         """Look at what was staged in a folder, and serve it; the folder is not needed afterwards.
@@ -198,7 +198,7 @@ def _check_sent(config_json: str | None, files: Iterable[str]) -> None:
 
 
 async def _found(root: Path, model: str, override: ModelConfig | None) -> ModelPlan:
-    found = await asyncio.to_thread(read_model, root, model, override)
+    found = await to_thread(read_model, root, model, override)
     for warning in found.warnings:
         log.warning("model configuration", model=model, warning=warning)
     return ModelPlan.of(found.spec)

@@ -10,6 +10,7 @@ from serinus.registry.saved_snapshot import SavedSnapshot
 from serinus.registry.sql.database import Database
 from serinus.registry.sql.pulse import pulse_of
 from serinus.telemetry.logs import get_logger
+from serinus.threads import to_thread
 
 NOTHING_KNOWN: Final = Snapshot(0, {})
 """The snapshot of a server that has never seen its registry."""
@@ -136,7 +137,7 @@ class Follower:
         if self._saved is None:
             return
         try:
-            await asyncio.to_thread(self._saved.write, snapshot)
+            await to_thread(self._saved.write, snapshot)
         except OSError as error:
             # What serves does not depend on it; the next snapshot is saved again.
             _log.warning("snapshot not saved", error=type(error).__name__)

@@ -4,13 +4,14 @@ Without it a server that has unloaded a model of 100 MiB holds up to 130 MiB of 
 loads depends on which of the C library's arenas their threads came upon. A wave of calls leaves tens of MiB behind.
 """
 
-import asyncio
 import ctypes
 import math
 import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final
+
+from serinus.threads import to_thread
 
 _WORTH_BYTES = 32 << 20  # giving back for each small model slowed loading and its neighbours' calls by a third
 
@@ -83,4 +84,4 @@ class FreedMemory:
         self._freed_bytes += size_bytes
         if self._freed_bytes >= self._worth_bytes:
             self._freed_bytes = 0
-            await asyncio.to_thread(self._give_back)
+            await to_thread(self._give_back)

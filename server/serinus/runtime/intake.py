@@ -16,6 +16,7 @@ from serinus.core.errors import ModelRejected
 from serinus.runtime.child_process import ChildProcess, End, Ended, as_sentence, bare_environment
 from serinus.runtime.intake_report import ANSWER, REQUEST, IntakeReport, IntakeRequest, Refusal, too_much_memory
 from serinus.telemetry.logs import get_logger
+from serinus.threads import to_thread
 
 log = get_logger("serinus.intake")
 
@@ -87,9 +88,7 @@ class Intake:
         async with self._turns:
             # Labels can be many, and nothing of them is loaded.
             loaded = options.model_copy(update={"labels": {}, "parameters": {}})
-            request = await asyncio.to_thread(
-                self._request, folder, main, loaded, tuple(goldens), tolerance or Tolerance()
-            )
+            request = await to_thread(self._request, folder, main, loaded, tuple(goldens), tolerance or Tolerance())
             ended = await self._child(request).ended()
         match _answer(ended, self._limits.timeout_s, request.memory_bytes):
             case IntakeReport() as report:

@@ -2,19 +2,15 @@
 
 import asyncio
 import contextlib
-import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Generic, TypeVar
 
 from serinus.core.errors import ModelRejected
 from serinus.runtime.pool import step_back
+from serinus.threads import short_turns
 
 T = TypeVar("T")
-
-# Python's own 5 ms is what a call waits for when a load holds the interpreter's lock; in four of five loads of 100 MiB
-# the event loop's longest stall fell from 3 to 5 ms to 1.3 ms. Only while something loads: what it costs is not known.
-_SWITCH_INTERVAL_S = 0.001
 
 
 class LoadThreads:
@@ -34,9 +30,6 @@ class LoadThreads:
         self.stuck = 0
         self.places = asyncio.Semaphore(at_once)
         self._most_stuck = most_stuck
-        self._lock = threading.Lock()
-        self._running = 0
-        self._usual_interval_s = sys.getswitchinterval()
 
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator["Turn"]:
@@ -57,20 +50,6 @@ class LoadThreads:
             yield turn
         finally:
             turn.end()
-
-    @contextlib.contextmanager
-    def short_turns(self) -> Iterator[None]:
-        """Let Python's threads take turns more often than usual; for the thread of a load, around its work."""
-        self._add_running(1)
-        try:
-            yield
-        finally:
-            self._add_running(-1)
-
-    def _add_running(self, change: int) -> None:
-        with self._lock:
-            self._running += change
-            sys.setswitchinterval(_SWITCH_INTERVAL_S if self._running else self._usual_interval_s)
 
     def __repr__(self) -> str:
         return f"<LoadThreads {self.stuck} stuck{', all taken' if self.places.locked() else ''}>"
@@ -129,7 +108,7 @@ class _Load(Generic[T]):
         # A loop that has closed meanwhile has nobody left who waits.
         with contextlib.suppress(RuntimeError):
             try:
-                with self._threads.short_turns():
+                with short_turns():
                     made = self._work()
             except BaseException as error:  # noqa: BLE001 - whatever it is belongs to who waits, not to this thread
                 self._loop.call_soon_threadsafe(self._failed, error)

@@ -3,12 +3,12 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
-from serinus.core.threads import is_out_of_threads
 from serinus.runtime.freed_memory import give_back
+from serinus.threads import is_out_of_threads
 
 EVERY_S: Final = 5.0
 """At most so often: what calls need again has to be mapped anew, 25 ms of processor time for 100 MiB."""
@@ -71,16 +71,16 @@ class SpareMemory:
     """Gives back what is free in this process; one job uses it.
 
     Args:
-        give_back: Does it; blocks, so that it is called on a thread.
         use: Bytes held and seconds computed; see `own_use`.
+        give_back: Does it; blocks, so that it is called on a thread.
         clock: Seconds, from any origin.
     """
 
     def __init__(
         self,
-        give_back: Callable[[], None] = give_back,
         *,
-        use: Callable[[], tuple[int, float]] = own_use,
+        use: Callable[[], Awaitable[tuple[int, float]]],
+        give_back: Callable[[], None] = give_back,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._give_back = give_back
@@ -109,9 +109,9 @@ class SpareMemory:
         if not done:
             return False
         self._giving.result()
-        self._growth.settled(self._use()[0])
+        self._growth.settled((await self._use())[0])
         return True
 
     async def give_back_when_idle(self) -> bool:
         """The same if this process has grown and has nothing to do by now; to be asked a few times a second."""
-        return self._growth.is_over(*self._use(), self._clock()) and await self.give_back()
+        return self._growth.is_over(*await self._use(), self._clock()) and await self.give_back()

@@ -7,6 +7,7 @@ from serinus.core.predictor import Predictor, Request, Response, Tensors
 from serinus.core.signature import Signature
 from serinus.serving.batching.joining import Joiner
 from serinus.serving.pressure import Pressure, PressureLevel
+from serinus.threads import to_thread
 
 _MOST_BYTES = 256 << 20  # of copies; a quantizer learns no more from gigabytes
 
@@ -52,7 +53,7 @@ class Sampling:
         if not collection.parts:
             raise NotFound(f"no call came within {timeout_s:g} s, so there are no inputs to learn from")
         # On a thread: joining hundreds of megabytes would hold everybody up.
-        return self._joiner.rows_between(await asyncio.to_thread(self._joiner.join, collection.parts), 0, rows)
+        return self._joiner.rows_between(await to_thread(self._joiner.join, collection.parts), 0, rows)
 
 
 class _Collection:

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 import grpc.aio
 
 from serinus.core.errors import BadModelOutput, Draining, ModelFailed, Overloaded, ServerError
-from serinus.core.threads import is_out_of_threads
 from serinus.telemetry.logs import get_logger
+from serinus.threads import is_out_of_threads
 from serinus.transport.status import WireStatus, internal_error, status_of
 
 log = get_logger("serinus.transport")

@@ -12,11 +12,11 @@ from typing import Any, Self
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from serinus.threads import to_thread
 from serinus.transport.connection_limit import most_http_connections_now
 from serinus.transport.http_connections import ConnectionBook
 
@@ -61,7 +61,7 @@ def on_a_thread(exposition: Callable[[], tuple[bytes, str]]) -> Callable[[], Awa
     """The same on a thread: a hundred models take a tenth of a second."""
 
     async def exposed() -> tuple[bytes, str]:
-        return await run_in_threadpool(exposition)
+        return await to_thread(exposition)
 
     return exposed
 

@@ -1,6 +1,5 @@
 """How long lists are cut into pages that a message can hold."""
 
-import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
@@ -10,6 +9,7 @@ from google.protobuf.message import Message
 from serinus.core.errors import InvalidInput
 from serinus.core.version import check_model_name
 from serinus.registry.records import Page
+from serinus.threads import to_thread
 from serinus.transport.wire_limits import check_text
 
 Item = TypeVar("Item")
@@ -66,7 +66,7 @@ async def fitting(
     """
     while True:
         page = await fetch(size)
-        shown = await asyncio.to_thread(all_that_fit, page.items, show)
+        shown = await to_thread(all_that_fit, page.items, show)
         if len(shown) == len(page.items):
             return shown, page.next_token
         # Only to hear where the rest begins, unless something has changed meanwhile.

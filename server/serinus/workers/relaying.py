@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from serinus.telemetry.logs import get_logger
+from serinus.threads import to_thread
 from serinus.workers.control import Body, ChannelLost, NotAnswered
 from serinus.workers.crew import Crew
 from serinus.workers.facts import WorkerState
@@ -163,7 +164,7 @@ class Relays:
 
     async def _discard(self, order: Order) -> None:
         if order.folder:
-            await asyncio.to_thread(self._remove, Path(order.folder))
+            await to_thread(self._remove, Path(order.folder))
 
     @contextlib.asynccontextmanager
     async def _turn(self, model: str) -> AsyncIterator[None]:

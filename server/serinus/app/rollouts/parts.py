@@ -30,6 +30,7 @@ from serinus.rollout.simulation.values import Simulated
 from serinus.serving.mirroring.disagreements import Disagreement
 from serinus.serving.mirroring.mirror import Mirrors
 from serinus.telemetry.metrics import Metrics
+from serinus.threads import to_thread
 from serinus.transport.rollouts.values import MetricReport, SimulationOrder
 
 _ID_BYTES = 6  # twelve characters, which a person can read out; nobody has so many rollouts that two share one
@@ -90,7 +91,7 @@ class RolloutParts:
                 bool(settings.webhooks.urls)
                 or any(model.traffic.rollout for model in store.follower.snapshot.models.values())
             ),
-            prepare=functools.partial(asyncio.to_thread, special),
+            prepare=functools.partial(to_thread, special),
         )
         self.webhooks = self._webhooks(settings.webhooks, store, metrics)
         self._reporting = Reporting(
@@ -207,6 +208,6 @@ class OperatedRollouts:
         )
         try:
             async with self._simulating:  # one at a time: each takes a core for as long as it lasts
-                return await asyncio.to_thread(work)
+                return await to_thread(work)
         finally:
             given_up.set()

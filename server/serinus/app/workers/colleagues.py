@@ -4,7 +4,6 @@ asked of the supervisor   "standing", "relay", "lift", "statuses", "last_counts"
 answered to it            "metrics", "status", "apply", "kept_out", "say", "collect", "follow", "log"
 """
 
-import asyncio
 import base64
 import os
 import time
@@ -18,6 +17,7 @@ from serinus.core.errors import Draining
 from serinus.lifecycle.models import Models
 from serinus.registry.records import ModelRecord
 from serinus.telemetry.logs import Logs, LogSwitches, get_logger
+from serinus.threads import to_thread
 from serinus.transport.admin.status_merging import Place
 from serinus.transport.oip.kept_statistics import METHOD as STATISTICS
 from serinus.transport.oip.kept_statistics import counts_of, statistics_of
@@ -233,5 +233,5 @@ async def _nothing_yet(_method: str, _message: bytes) -> bytes:
 
 
 async def _said(metrics: Callable[[], tuple[bytes, str]]) -> Body:
-    text, _ = await asyncio.to_thread(metrics)
+    text, _ = await to_thread(metrics)
     return {"pid": os.getpid(), "text": text.decode()}

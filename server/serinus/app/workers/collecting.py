@@ -13,6 +13,7 @@ from serinus.core.raw_tensors import raw_from_tensor, tensor_from_raw
 from serinus.core.signature import Signature
 from serinus.core.version import ModelVersion
 from serinus.serving.batching.joining import Joiner
+from serinus.threads import to_thread
 from serinus.workers.control import Body
 from serinus.workers.others import COLLECT
 
@@ -71,7 +72,7 @@ class Collecting:
                     missing -= _rows(served.signature, found)
         if not parts:
             raise NotFound(f"no call came within {timeout_s:g} s, so there are no inputs to learn from")
-        return joiner.rows_between(await asyncio.to_thread(joiner.join, parts), 0, rows)
+        return joiner.rows_between(await to_thread(joiner.join, parts), 0, rows)
 
     async def answer(self, body: Body) -> Body:
         """What this worker collects in a turn, for another one."""
@@ -84,7 +85,7 @@ class Collecting:
             if rows == 0:
                 raise NotFound(f"one row of {size_bytes} bytes is too long to be handed on")
             found = Joiner(served.signature).rows_between(found, 0, rows)
-        return {"tensors": await asyncio.to_thread(_said, found)}
+        return {"tensors": await to_thread(_said, found)}
 
     async def _turn(self, version: ModelVersion, rows: int, wait_s: float) -> Sequence[Tensors]:
         body = {"model": version.model, "version": version.number_text, "rows": rows, "wait_s": wait_s}
@@ -92,7 +93,7 @@ class Collecting:
         mine, theirs = await asyncio.gather(
             _own(served, rows, wait_s), self._ask_others(COLLECT, body, wait_s=wait_s + _MARGIN_S)
         )
-        read = await asyncio.to_thread(lambda: [_heard(each["tensors"]) for each in theirs])
+        read = await to_thread(lambda: [_heard(each["tensors"]) for each in theirs])
         return [*mine, *read]
 
 

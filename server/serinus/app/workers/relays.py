@@ -15,6 +15,7 @@ from typing import Protocol
 from serinus.core.errors import NotLoaded, Refused, ServerError
 from serinus.lifecycle.models import Models
 from serinus.telemetry.logs import get_logger
+from serinus.threads import to_thread
 from serinus.workers.control import Body
 from serinus.workers.relaying import Order
 
@@ -98,7 +99,7 @@ class RelayedSources:
             try:
                 await self._inner.stage(staged, model, config_json, files)
             except BaseException:
-                await asyncio.to_thread(shutil.rmtree, staged, ignore_errors=True)
+                await to_thread(shutil.rmtree, staged, ignore_errors=True)
                 raise
             folder = str(staged)  # the supervisor's from now on
         await self._relay("load", model, config_json, folder)

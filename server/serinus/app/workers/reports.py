@@ -1,6 +1,5 @@
 """What the supervisor says for all workers: one `/metrics`, and their statuses for the worker that is asked for one."""
 
-import asyncio
 import collections
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -11,6 +10,7 @@ from serinus.telemetry.logs import get_logger
 from serinus.telemetry.merging import exposed, merged, parsed
 from serinus.telemetry.worker_metrics import WorkerRow, worker_families
 from serinus.telemetry.worker_totals import WorkerTotals
+from serinus.threads import to_thread
 from serinus.workers.control import Body
 from serinus.workers.crew import Crew
 from serinus.workers.facts import Failure, WorkerEnd, WorkerState
@@ -59,7 +59,7 @@ class WorkerReports:
             for worker in facts
         ]
         parts = self._totals.parts(frozenset(answering.values()))
-        text = await asyncio.to_thread(lambda: exposed(merged(parts)))
+        text = await to_thread(lambda: exposed(merged(parts)))
         own = text_of(worker_families(rows, states=_STATES, quarantined=self._quarantined()))
         return (text + own).encode(), CONTENT_TYPE
 
@@ -103,7 +103,7 @@ class WorkerReports:
     async def _see(self, body: Body) -> bool:
         """Whether what a process shows could be read, and is not that of one that has ended meanwhile."""
         try:
-            said = await asyncio.to_thread(parsed, body["text"])
+            said = await to_thread(parsed, body["text"])
         except ValueError as error:
             log.warning("metrics of a worker not read", pid=body["pid"], trouble=str(error))
             return False

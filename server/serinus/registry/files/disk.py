@@ -11,6 +11,7 @@ from typing import Final, ParamSpec, TypeVar
 
 from serinus.core.errors import StoreFull, StoreUnavailable
 from serinus.telemetry.logs import get_logger
+from serinus.threads import to_thread
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -71,7 +72,7 @@ async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
 
     What follows a cancellation, such as removing a folder, would otherwise race with the thread.
     """
-    return await _finish(asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs)), threading.Event())
+    return await _finish(asyncio.ensure_future(to_thread(work, *args, **kwargs)), threading.Event())
 
 
 async def in_stoppable_thread(work: Callable[[Callable[[], None]], T]) -> T:
@@ -82,7 +83,7 @@ async def in_stoppable_thread(work: Callable[[Callable[[], None]], T]) -> T:
         if stop.is_set():
             raise Stopped
 
-    return await _finish(asyncio.ensure_future(asyncio.to_thread(work, check)), stop)
+    return await _finish(asyncio.ensure_future(to_thread(work, check)), stop)
 
 
 async def _finish(running: asyncio.Future[T], stop: threading.Event) -> T:

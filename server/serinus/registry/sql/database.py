@@ -20,6 +20,7 @@ from serinus.registry.sql.preparing import ADVISORY_LOCK, Absent, Condition, pre
 from serinus.registry.sql.store_errors import DAMAGED, damaged, locked, outcome_unknown, translate, unreachable
 from serinus.registry.sql.tables import SCHEMA_TABLE
 from serinus.telemetry.logs import get_logger
+from serinus.threads import to_thread
 
 T = TypeVar("T")
 Work = Callable[[AsyncConnection], Awaitable[T]]
@@ -109,7 +110,7 @@ class Database:
     async def is_same_file(self) -> bool:
         """Whether SQLite's file is the one that was opened, not taken away or put back from a backup."""
         file = self._location.file
-        return file is None or self._file is None or await asyncio.to_thread(_identity, file) == self._file
+        return file is None or self._file is None or await to_thread(_identity, file) == self._file
 
     async def close(self) -> None:
         """Wait for what runs, in bounded time, and let all connections go."""
@@ -187,9 +188,9 @@ class Database:
         await asyncio.shield(self._preparation)
 
     async def _prepare(self) -> None:
-        condition = await asyncio.to_thread(prepare_blocking, self._location, self._absent)
+        condition = await to_thread(prepare_blocking, self._location, self._absent)
         if self._location.file is not None:
-            self._file = await asyncio.to_thread(_identity, self._location.file)
+            self._file = await to_thread(_identity, self._location.file)
         if condition is Condition.DAMAGED:
             _log.error("database damaged: writes are refused until it is restored from a backup")
         self._absent = Absent.UNREACHABLE

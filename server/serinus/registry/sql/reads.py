@@ -1,6 +1,5 @@
 """Reads records inside a transaction: of one model, of all, or of those that changed."""
 
-import asyncio
 import dataclasses
 import datetime as dt
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -18,6 +17,7 @@ from serinus.registry.sql.audit import EMPTY, Head
 from serinus.registry.sql.rows import Row, audit_entry, version_record
 from serinus.registry.sql.traffic_documents import readable_traffic
 from serinus.telemetry.logs import get_logger
+from serinus.threads import to_thread
 
 ROWS_AT_ONCE = 200  # decoding them takes a few milliseconds, which is how long others may have to wait
 
@@ -94,7 +94,7 @@ async def version_rows(
 
 async def readable(rows: Sequence[Row]) -> Sequence[VersionRecord]:
     """The records of `rows`; one that cannot be read is left out, so that it harms no other."""
-    return await asyncio.to_thread(lambda: [record for row in rows if (record := _record(row)) is not None])
+    return await to_thread(lambda: [record for row in rows if (record := _record(row)) is not None])
 
 
 def _record(row: Row) -> VersionRecord | None:

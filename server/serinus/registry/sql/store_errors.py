@@ -7,8 +7,8 @@ from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from serinus.core.errors import DataLost, ServerError, StoreFull, StoreUnavailable
-from serinus.core.threads import is_out_of_threads
 from serinus.registry.sql.engines import sqlite_error_name
+from serinus.threads import is_out_of_threads
 
 DAMAGED: Final = "DATABASE_DAMAGED"
 OUTCOME_UNKNOWN: Final = "OUTCOME_UNKNOWN"

@@ -29,6 +29,7 @@ from serinus.runtime.quantization.report import (
 )
 from serinus.runtime.sources import Bundle
 from serinus.telemetry.logs import get_logger
+from serinus.threads import to_thread
 
 log = get_logger("serinus.quantization")
 
@@ -123,9 +124,9 @@ class Quantizer:
         """
         names = chosen_recipes(recipes)
         async with self._turns:
-            bench = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="bench-", dir=folder))
+            bench = Path(await to_thread(tempfile.mkdtemp, prefix="bench-", dir=folder))
             try:
-                await asyncio.to_thread(write_calibration, calibration, bench / "calibration.npz")
+                await to_thread(write_calibration, calibration, bench / "calibration.npz")
                 processes = ErrandProcesses(
                     bench, options, self._providers, self._command, self._environment, self._limits.memory_bytes
                 )
@@ -134,12 +135,12 @@ class Quantizer:
                     async for step in steps:
                         if step.report is not None and step.report.winner:
                             target = folder / "model.onnx"
-                            await asyncio.to_thread((bench / f"{step.report.winner}.onnx").replace, target)
+                            await to_thread((bench / f"{step.report.winner}.onnx").replace, target)
                             yield dataclasses.replace(step, model_file=target)
                         else:
                             yield step
             finally:
-                await asyncio.to_thread(shutil.rmtree, bench, ignore_errors=True)
+                await to_thread(shutil.rmtree, bench, ignore_errors=True)
 
 
 class _Run:

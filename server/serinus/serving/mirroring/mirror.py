@@ -23,6 +23,7 @@ from serinus.serving.mirroring.disagreements import Disagreement
 from serinus.serving.mirroring.pair_counts import PairCounts
 from serinus.telemetry.logs import get_logger
 from serinus.telemetry.outcome import PairEnd
+from serinus.threads import to_thread
 
 log = get_logger("serinus.mirror")
 
@@ -271,7 +272,7 @@ class Mirrors:
         arguments = copy.outputs, response.outputs, copy.plan.likeness, axes
         if size_of(copy.outputs) <= _INLINE_BYTES:
             return compare(*arguments)
-        return await asyncio.to_thread(compare, *arguments)
+        return await to_thread(compare, *arguments)
 
     def _failed(self, copy: Copy, started: float, why: str) -> None:
         self._end(copy, PairEnd.FAILED, self._clock() - started)

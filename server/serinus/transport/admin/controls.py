@@ -1,11 +1,11 @@
 """What operators do: load and unload versions, send the server away, read and check what was done to the registry."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from google.protobuf.message import Message
 
 from serinus.core.version import check_model_name
+from serinus.threads import to_thread
 from serinus.transport.callers import actor_of
 from serinus.transport.calls import Calls
 from serinus.transport.guard import Context, UnaryMethod
@@ -69,7 +69,7 @@ class Controls:
         size, _ = page_of(asked.page_size, "")
         # One more than is shown tells whether there is more.
         found = await self._audit.audit(asked.after_revision, model=asked.model, limit=size + 1)
-        shown = await asyncio.to_thread(all_that_fit, found[:size], audit_message)
+        shown = await to_thread(all_that_fit, found[:size], audit_message)
         rest = shown[-1].revision if len(shown) < len(found) else 0
         return pb.ListAuditResponse(entries=shown, next_revision=rest)
 

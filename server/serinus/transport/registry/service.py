@@ -1,6 +1,5 @@
 """serinus.v1.RegistryService: what is registered, and its changes, files and quantized forms."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 
@@ -12,6 +11,7 @@ from serinus.core.version import check_model_name
 from serinus.registry.cards.card import render_card
 from serinus.registry.records import ModelRecord, Page
 from serinus.registry.sql.writing import selected
+from serinus.threads import to_thread
 from serinus.transport.callers import actor_of
 from serinus.transport.calls import Calls
 from serinus.transport.guard import Context, welcome
@@ -90,7 +90,7 @@ class RegistryService:
 
     async def _model(self, asked: pb.GetModelRequest) -> Message:
         record = await self._reads.model(check_model_name(asked.model))
-        return pb.GetModelResponse(model=await asyncio.to_thread(model_message, record))
+        return pb.GetModelResponse(model=await to_thread(model_message, record))
 
     async def _models(self, asked: pb.ListModelsRequest) -> Message:
         size, token = page_of(asked.page_size, asked.page_token)
@@ -109,7 +109,7 @@ class RegistryService:
     async def _version(self, asked: pb.GetVersionRequest) -> Message:
         model, selector = named(asked)
         record = await self._reads.model(model)
-        version = await asyncio.to_thread(whole_version, selected(record, selector), record.aliases)
+        version = await to_thread(whole_version, selected(record, selector), record.aliases)
         return pb.GetVersionResponse(version=version)
 
     async def _versions(self, asked: pb.ListVersionsRequest) -> Message:
@@ -128,7 +128,7 @@ class RegistryService:
         record = await self._reads.model(model)
         version = selected(record, selector)
         aliases = sorted(alias for alias, named in record.aliases.items() if named == version.identity)
-        markdown = await asyncio.to_thread(render_card, version, aliases=aliases)
+        markdown = await to_thread(render_card, version, aliases=aliases)
         return pb.GetCardResponse(markdown=markdown, version=version.identity.version_text)
 
     # Streams.

@@ -1,13 +1,12 @@
 """The RPCs of the registry that change what is there, but for registering and quantizing."""
 
-import asyncio
-
 from google.protobuf.message import Message
 
 from serinus.core.errors import ServerError
 from serinus.core.selector import check_alias
 from serinus.core.version import Version, check_model_name
 from serinus.registry.records import VersionRecord
+from serinus.threads import to_thread
 from serinus.transport.callers import actor_of
 from serinus.transport.guard import Context
 from serinus.transport.registry.messages import model_message, whole_version
@@ -32,7 +31,7 @@ class RegistryWrites:
             record = await self._writes.set_alias(model, alias, selector, expected_revision=expected, actor=actor)
         else:
             record = await self._writes.remove_alias(model, alias, expected_revision=expected, actor=actor)
-        return pb.SetAliasResponse(model=await asyncio.to_thread(model_message, record))
+        return pb.SetAliasResponse(model=await to_thread(model_message, record))
 
     async def set_tags(self, asked: pb.SetTagsRequest, context: Context) -> Message:
         """Add, change and remove tags of a version."""
@@ -85,4 +84,4 @@ async def written(reads: Reads, record: VersionRecord) -> pb.ModelVersion:
         aliases = (await reads.model(record.identity.model)).aliases
     except ServerError:
         aliases = {}  # the write is done, and that is what its caller must hear
-    return await asyncio.to_thread(whole_version, record, aliases)
+    return await to_thread(whole_version, record, aliases)

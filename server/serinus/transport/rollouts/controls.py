@@ -1,6 +1,5 @@
 """What operators do with rollouts: start them, look at them, and say a word about them."""
 
-import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
 
@@ -12,6 +11,7 @@ from serinus.core.version import check_model_name
 from serinus.rollout.ports import Stored
 from serinus.rollout.view import RolloutView
 from serinus.serving.mirroring.disagreements import MOST_EXAMPLES
+from serinus.threads import to_thread
 from serinus.transport.callers import actor_of
 from serinus.transport.calls import Calls
 from serinus.transport.guard import AnswersMethod, Context, UnaryMethod
@@ -106,11 +106,11 @@ class RolloutControls:
 
     async def _journal(self, asked: pb.ListRolloutJournalRequest) -> Message:
         entries = await self._rollouts.journal(rollout_id(asked.id))
-        return pb.ListRolloutJournalResponse(events=await asyncio.to_thread(event_messages, entries))
+        return pb.ListRolloutJournalResponse(events=await to_thread(event_messages, entries))
 
     async def _disagreements(self, asked: pb.ListDisagreementsRequest) -> pb.ListDisagreementsResponse:
         found = await self._rollouts.disagreements(rollout_id(asked.id))
-        shown = await asyncio.to_thread(all_that_fit, found, disagreement_message)
+        shown = await to_thread(all_that_fit, found, disagreement_message)
         return pb.ListDisagreementsResponse(disagreements=shown)
 
     async def _simulate(self, asked: pb.SimulateRolloutRequest) -> Message:
@@ -169,7 +169,7 @@ class RolloutControls:
 
 
 async def _shown(view: RolloutView) -> pb.Rollout:
-    return view_message(view, await asyncio.to_thread(dump_rollout_spec, view.stored.rollout.spec))
+    return view_message(view, await to_thread(dump_rollout_spec, view.stored.rollout.spec))
 
 
 def _brief(stored: Stored) -> pb.Rollout:

@@ -1,6 +1,5 @@
 """What operators may say about rollouts: messages into values, each text and number within its bounds."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -9,6 +8,7 @@ from serinus.config.rollout_spec import RolloutSpec, parse_rollout_spec
 from serinus.core.errors import InvalidInput
 from serinus.core.version import check_model_name
 from serinus.rollout.simulation.values import MOST_RUNS, Assumed
+from serinus.threads import to_thread
 from serinus.transport.registry.requests import check_count, finite, out_of_range
 from serinus.transport.rollouts.values import MetricReport, SimulationOrder
 from serinus.transport.wire_limits import check_text
@@ -82,7 +82,7 @@ async def spec_of(spec_yaml: str) -> RolloutSpec:
         InvalidInput: it is none; the message lists what is wrong with it, and the field is the key of the first.
     """
     try:
-        return await asyncio.to_thread(parse_rollout_spec, spec_yaml)
+        return await to_thread(parse_rollout_spec, spec_yaml)
     except ConfigError as error:
         key = error.problems[0].partition(":")[0]
         # What is wrong with all of it begins with words.

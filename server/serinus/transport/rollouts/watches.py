@@ -1,11 +1,11 @@
 """Streams rollouts to those who watch: each message is the whole rollout, so a slow reader may skip some."""
 
-import asyncio
 from collections.abc import AsyncGenerator
 from typing import Final
 
 from serinus.config.rollout_spec import dump_rollout_spec
 from serinus.core.errors import Overloaded
+from serinus.threads import to_thread
 from serinus.transport.iterators import closing
 from serinus.transport.rollouts.messages import view_message
 from serinus.transport.rollouts.ports import Rollouts
@@ -46,7 +46,7 @@ class RolloutWatches:
             async with closing(self._rollouts.watch(rollout)) as views:
                 async for view in views:
                     # Once: a plan does not change, and takes milliseconds to write.
-                    spec_yaml = spec_yaml or await asyncio.to_thread(dump_rollout_spec, view.stored.rollout.spec)
+                    spec_yaml = spec_yaml or await to_thread(dump_rollout_spec, view.stored.rollout.spec)
                     yield pb.WatchRolloutResponse(rollout=view_message(view, spec_yaml))
         finally:
             self._watchers -= 1
