@@ -14,7 +14,6 @@ import typer
 from standing import conclude, disturbed, given_back, held, hostile, machine, neighbours, of_connections, say, soaked
 
 _QUIET_S = 10.0
-_FIRST_S = 5.0
 _FILES = 1.5  # a connection at both ends: of a process's files, a server leaves a quarter to other things
 _LATE_S = 30.0  # a busy machine ends thousands of connections in turns
 # Idle clients of the soak answer no pings.
@@ -37,7 +36,7 @@ def main(
         # All of it once without looking: what allocators keep of so many connections, they keep once.
         with hostile("idle.py", server.port, connections, idle_s + _LATE_S) as clients:
             clients.wait()
-        before, _ = given_back(server, fresh, within_s=_FIRST_S)
+        before, _ = given_back(server, fresh)
         say(f"opening {connections} connections; the server holds {before}")
         with hostile("idle.py", server.port, connections, idle_s + _LATE_S) as clients:
             assert clients.stdout is not None

@@ -32,7 +32,7 @@ def main(
         # Once without looking: what allocators keep of so many connections, they keep once.
         with hostile("dawdle.py", server.port, connections, _FIRST_S) as dawdlers:
             dawdlers.wait()
-        before, _ = given_back(server, fresh, within_s=_FIRST_S)
+        before, _ = given_back(server, fresh)
         say(f"opening {connections} connections; the server holds {before}")
         with hostile("dawdle.py", server.port, connections, seconds) as dawdlers:
             assert dawdlers.stdout is not None

@@ -58,9 +58,9 @@ def held(server: ServerProcess) -> Held:
     return Held(server.rss_mib(), fds, threads)
 
 
-def given_back(server: ServerProcess, before: Held, within_s: float = _SETTLE_S) -> tuple[Held, list[str]]:
-    """Wait until the server holds no more than before, at most so long: what it holds then, and what is too much."""
-    until = time.monotonic() + within_s
+def given_back(server: ServerProcess, before: Held) -> tuple[Held, list[str]]:
+    """Wait until the server holds no more than before, at most for a minute: what it holds then, and what is too much."""
+    until = time.monotonic() + _SETTLE_S
     while True:
         now = held(server)
         found = [

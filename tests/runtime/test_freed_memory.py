@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from serinus.runtime.freed_memory import FreedMemory, give_back, keep_little
+from serinus.runtime.freed_memory import FreedMemory, free_bytes, give_back, keep_little
 
 _BLOCK_BYTES = 100_000  # small enough to come from the heap
 _BLOCKS = 640
@@ -100,3 +100,20 @@ async def test_a_large_model_has_it_given_back_at_once():
     await freed.add(100)
     assert given_back == ["all"]
     assert repr(freed) == "<FreedMemory 0 of 100 bytes>"
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="only glibc from 2.33 on can be asked")
+def test_what_is_free_is_told_until_it_is_taken_again():
+    """Also after it was given back."""
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype = ctypes.c_void_p
+    blocks = [ctypes.c_void_p(libc.malloc(_BLOCK_BYTES)) for _ in range(_BLOCKS)]
+    in_use_bytes = free_bytes()
+    for block in blocks[:-1]:  # not the last one: the end of the heap would be given back at once
+        libc.free(block)
+    freed_bytes = free_bytes()
+    give_back()
+    given_bytes = free_bytes()
+    libc.free(blocks[-1])
+    assert freed_bytes - in_use_bytes > _ALL_BYTES // 2
+    assert given_bytes - in_use_bytes > _ALL_BYTES // 2

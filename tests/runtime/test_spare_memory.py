@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from serinus.runtime.spare_memory import EVERY_S, GROWN_BYTES, QUIET_S, Growth, SpareMemory, own_use
+from serinus.runtime.spare_memory import EVERY_S, FREE_EVERY_S, GROWN_BYTES, QUIET_S, Quiet, SpareMemory, own_use
 from tests.support.fakes import answering
 from tests.support.no_threads import no_threads
 
@@ -22,14 +22,19 @@ class Process:
         self.now = 0.0
         self.held_bytes = 0
         self.free_bytes = 0
+        self.given_bytes = 0  # are free still, and nobody's
         self.cpu_s = 0.0
         self.given_back: list[float] = []
         self.spare = SpareMemory(
-            use=answering(lambda: (self.held_bytes, self.cpu_s)), give_back=self._give_back, clock=lambda: self.now
+            use=answering(lambda: (self.held_bytes, self.cpu_s)),
+            free=answering(lambda: self.free_bytes + self.given_bytes),
+            give_back=self._give_back,
+            clock=lambda: self.now,
         )
 
     def _give_back(self) -> None:
         self.held_bytes -= self.free_bytes
+        self.given_bytes += self.free_bytes
         self.free_bytes = 0
         self.given_back.append(self.now)
 
@@ -79,12 +84,33 @@ async def test_growth_counts_from_the_least_that_was_held():
     assert len(process.given_back) == 2
 
 
+async def test_what_becomes_free_is_given_back_although_the_process_does_not_grow():
+    """Connections were counted as in use while they were open, and take nothing more by being closed."""
+    process = Process()
+    process.held_bytes = 20 * GROWN_BYTES
+    await process.live(50)
+    process.free_bytes = 10 * GROWN_BYTES
+    await process.live(round(FREE_EVERY_S / TICK_S), cpu_share=0.5)
+    assert len(process.given_back) == 1
+    await process.live(TICKS + round(FREE_EVERY_S / TICK_S))
+    assert len(process.given_back) == 2
+    assert process.held_bytes == 10 * GROWN_BYTES
+
+
+async def test_what_is_free_and_was_given_back_is_not_given_again():
+    """The C library counts it as free until somebody takes it."""
+    process = Process()
+    process.held_bytes = process.free_bytes = 20 * GROWN_BYTES
+    await process.live(round(10 * FREE_EVERY_S / TICK_S))
+    assert process.given_back == [TICK_S + QUIET_S]
+
+
 async def test_a_loop_that_stood_says_nothing_about_quiet():
     """Nobody looked meanwhile: the wave may have come and gone, and come again."""
-    growth = Growth()
-    assert not growth.is_over(GROWN_BYTES, 0.0, 0.0)
-    assert not growth.is_over(GROWN_BYTES, 0.0, 10 * QUIET_S)
-    looks = [growth.is_over(GROWN_BYTES, 0.0, 10 * QUIET_S + TICK_S * tick) for tick in range(1, TICKS + 1)]
+    quiet = Quiet()
+    assert not quiet.is_long(0.0, 0.0)
+    assert not quiet.is_long(0.0, 10 * QUIET_S)
+    looks = [quiet.is_long(0.0, 10 * QUIET_S + TICK_S * tick) for tick in range(1, TICKS + 1)]
     assert looks == [False] * (TICKS - 1) + [True]
 
 
@@ -108,7 +134,9 @@ async def test_one_that_is_under_way_is_waited_for_a_moment_and_not_begun_twice(
         begun.append(now)
         ended.wait(60)
 
-    spare = SpareMemory(use=answering(lambda: (0, 0.0)), give_back=never_ends, clock=lambda: now)
+    spare = SpareMemory(
+        use=answering(lambda: (0, 0.0)), free=answering(lambda: 0), give_back=never_ends, clock=lambda: now
+    )
     started = time.monotonic()
     try:
         assert not await spare.give_back()
@@ -128,7 +156,7 @@ def test_nothing_is_given_back_where_no_thread_is_to_be_had():
     async def asked() -> bool:
         with no_threads():
             return await SpareMemory(
-                use=answering(lambda: (0, 0.0)), give_back=lambda: given_back.append("all")
+                use=answering(lambda: (0, 0.0)), free=answering(lambda: 0), give_back=lambda: given_back.append("all")
             ).give_back()
 
     assert (asyncio.run(asked()), given_back) == (False, [])

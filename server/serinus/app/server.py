@@ -28,7 +28,7 @@ from serinus.config.sections import GrpcSettings, HttpSettings
 from serinus.config.settings import Settings
 from serinus.lifecycle.models import Models
 from serinus.runtime.cpu import cpu_quota
-from serinus.runtime.freed_memory import keep_little
+from serinus.runtime.freed_memory import free_bytes, keep_little
 from serinus.runtime.load_threads import LoadThreads
 from serinus.runtime.machine import machine_fingerprint
 from serinus.runtime.memory import memory_use
@@ -108,7 +108,11 @@ async def running_server(
         memory = block.enter_context(OwnThread("memory"))
         jobs = (
             StallWatch(metrics.loop_lag),
-            MemoryWatch(pressure, memory.asked(memory_use), SpareMemory(use=memory.asked(own_use))),
+            MemoryWatch(
+                pressure,
+                memory.asked(memory_use),
+                SpareMemory(use=memory.asked(own_use), free=memory.asked(free_bytes)),
+            ),
             HangWatch(pool, settings.compute.hang_s, tasks=tasks, seat=seat),
         )
         yield await _open(
