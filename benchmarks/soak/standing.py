@@ -59,7 +59,7 @@ def held(server: ServerProcess) -> Held:
 
 
 def given_back(server: ServerProcess, before: Held) -> tuple[Held, list[str]]:
-    """Wait until the server holds no more than before, at most for a minute: what it holds then, and what is too much."""
+    """What the server holds once it is no more than before, or after a minute, and what is too much."""
     until = time.monotonic() + _SETTLE_S
     while True:
         now = held(server)

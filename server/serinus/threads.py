@@ -15,7 +15,7 @@ _SENTENCE = "can't start new thread"
 
 # Python's own 5 ms is what the event loop waits for the interpreter where a thread computes, anew after each call of
 # the system that it makes. In four of five loads of 100 MiB its longest stall fell from 3 to 5 ms to 1.3 ms. Only while
-# something computes beside it: what shorter turns cost otherwise is not known.
+# there is work beside it: what shorter turns cost otherwise is not known.
 _SHORT_S = 0.001
 
 
@@ -38,7 +38,10 @@ _turns = _Turns()
 
 @contextlib.contextmanager
 def short_turns() -> Iterator[None]:
-    """Let Python's threads take turns more often than usual; for a thread beside the event loop, around its work."""
+    """Let Python's threads take turns more often than usual: for a thread beside the event loop, around its work.
+
+    A block, or called on a function: that function in such a block.
+    """
     _turns.add(1)
     try:
         yield
@@ -51,21 +54,13 @@ async def to_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
 
     Whoever is cancelled leaves the thread behind, and its result with it.
     """
-
-    def run() -> T:
-        with short_turns():
-            return work(*args, **kwargs)
-
-    return await asyncio.to_thread(run)
+    return await asyncio.to_thread(short_turns()(work), *args, **kwargs)
 
 
 class OwnThread:
     """One thread for what is asked again and again and must not wait until others' work is done.
 
-    A block: the thread is there when it begins, and gone when it has ended.
-
-    Raises:
-        RuntimeError: no thread can be had.
+    A block: the thread is there when it begins, and ends with it, or with what it does then.
     """
 
     def __init__(self, name: str) -> None:
@@ -73,11 +68,12 @@ class OwnThread:
         self._pool = ThreadPoolExecutor(1, name)
 
     def __enter__(self) -> Self:
+        """Start the thread; RuntimeError if none can be had."""
         self._pool.submit(int).result()
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._pool.shutdown()
+        self._pool.shutdown(wait=False)
 
     def asked(self, question: Callable[[], T]) -> Callable[[], Awaitable[T]]:
         """The same question for the event loop, answered on this thread."""

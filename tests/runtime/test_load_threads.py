@@ -69,6 +69,12 @@ async def test_a_load_runs_on_a_thread_of_its_own_behind_the_event_loop():
     assert sys.platform != "linux" or nice[0] > os.getpriority(os.PRIO_PROCESS, 0)
 
 
+async def test_a_load_leaves_the_event_loop_its_turns():
+    """Python's own turns are 5 ms."""
+    async with LoadThreads().turn() as turn:
+        assert await turn.run(sys.getswitchinterval, name="m@1.0.0", discard=lambda _: None) < 0.005
+
+
 @pytest.mark.parametrize("error", [ModelRejected("bad"), StopIteration(), ValueError("a bug")])
 async def test_what_a_load_raises_reaches_its_caller(error: Exception):
     """Even what a future does not take."""

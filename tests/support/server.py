@@ -97,18 +97,18 @@ class _Moment(NamedTuple):
 
 # Calls that keep the interpreter: Python's own give it away around each, and where another thread computes they get it
 # back after 5 ms, so that the meter would find the loop late by what it took to look.
-_libc = ctypes.PyDLL(None, use_errno=True)
+_libc = ctypes.PyDLL(None)
 
 
-def _waited_s(thread: int) -> float:
-    """For a core, since the thread began; 0 where it has ended."""
+def _waited_s(thread: int) -> float | None:
+    """For a core, since the thread began; None where it has ended."""
     file = _libc.open(b"/proc/self/task/%d/schedstat" % thread, os.O_RDONLY | os.O_CLOEXEC)
     if file < 0:
-        return 0.0
+        return None
     read = ctypes.create_string_buffer(_SCHEDSTAT_BYTES)
     count = _libc.read(file, read, _SCHEDSTAT_BYTES)
     _libc.close(file)
-    return int(read.raw[:count].split()[1]) / 1e9 if count > 0 else 0.0
+    return int(read.raw[:count].split()[1]) / 1e9 if count > 0 else None
 
 
 class _LagMeter:
@@ -123,7 +123,9 @@ class _LagMeter:
         at, computed_s = time.perf_counter(), time.thread_time()
         # By the number of this one: what Python knows of the first thread is its number before a fork.
         threads = {self._thread, *(thread.native_id or 0 for thread in threading.enumerate())}
-        return _Moment(at, computed_s, {thread: _waited_s(thread) for thread in threads})
+        return _Moment(
+            at, computed_s, {thread: waited for thread in threads if (waited := _waited_s(thread)) is not None}
+        )
 
     def _measure(self) -> None:
         before, now = self._slept, self._now()

@@ -25,7 +25,7 @@ class Spare(Protocol):
         ...
 
     async def give_back_when_idle(self) -> bool:
-        """The same if the process has grown and has nothing to do by now."""
+        """The same if there is something to give back and nothing to do by now."""
         ...
 
 

@@ -14,7 +14,7 @@ EVERY_S: Final = 5.0
 """At most so often: what calls need again has to be mapped anew, 25 ms of processor time for 100 MiB."""
 
 FREE_EVERY_S: Final = 30.0
-"""At most so often is asked what is free: it takes 4 ms for 200 MiB in small pieces, for which others wait."""
+"""At most so often a quiet process is asked what is free: 200 MiB in small pieces take 4 ms, for which others wait."""
 
 GROWN_BYTES: Final = 16 << 20
 """What has been taken, or has become free, since the last time: worth to give back."""
@@ -85,7 +85,7 @@ class SpareMemory:
 
     Args:
         use: Bytes held and seconds computed; see `own_use`.
-        free: Bytes of them that nobody uses, those that were given back included; see `free_bytes`.
+        free: Bytes that nobody uses, those that were given back included; see `free_bytes`.
         give_back: Does it; blocks, so that it is called on a thread.
         clock: Seconds, from any origin.
     """

@@ -12,11 +12,12 @@ from typing import Any, Self
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from serinus.threads import to_thread
+from serinus.threads import short_turns
 from serinus.transport.connection_limit import most_http_connections_now
 from serinus.transport.http_connections import ConnectionBook
 
@@ -58,10 +59,13 @@ def http_face(
 
 
 def on_a_thread(exposition: Callable[[], tuple[bytes, str]]) -> Callable[[], Awaitable[tuple[bytes, str]]]:
-    """The same on a thread: a hundred models take a tenth of a second."""
+    """The same on a thread: a hundred models take a tenth of a second.
+
+    One that work with files cannot keep busy: a scrape is answered although the disk hangs.
+    """
 
     async def exposed() -> tuple[bytes, str]:
-        return await to_thread(exposition)
+        return await run_in_threadpool(short_turns()(exposition))
 
     return exposed
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy.typing as npt
 
 from serinus.runtime.sabotage import Fault, sabotaged
+from serinus.threads import to_thread
 from serinus_api.v1 import admin_pb2 as pb
 from serinus_client import AsyncClient, SerinusError
 
@@ -109,8 +110,8 @@ async def register_sabotaged(client: AsyncClient, model: str, version: str, onnx
     """Register a version of the model in `onnx` that fails on some files; nothing serves it yet."""
     with tempfile.TemporaryDirectory(prefix="serinus-demo-") as folder:
         file = Path(folder) / "model.onnx"
-        content = await asyncio.to_thread(sabotaged, onnx, Fault.ERRS, percent=SABOTAGED_PERCENT)
-        await asyncio.to_thread(file.write_bytes, content)
+        content = await to_thread(sabotaged, onnx, Fault.ERRS, percent=SABOTAGED_PERCENT)
+        await to_thread(file.write_bytes, content)
         facts = {"description": f"Sabotaged: fails on {SABOTAGED_PERCENT} % of the files.", "author": _ACTOR}
         await client.registry.register(model, file, version, facts=facts, actor=_ACTOR)
 
