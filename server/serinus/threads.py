@@ -33,7 +33,7 @@ class _Turns:
             sys.setswitchinterval(_SHORT_S if self._needing else self._usual_s)
 
 
-_turns = _Turns()
+_turns = _Turns()  # one of the process, as the interpreter's own setting is
 
 
 @contextlib.contextmanager
